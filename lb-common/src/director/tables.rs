@@ -1,0 +1,87 @@
+//! The seam between a decision and what the daemon has loaded.
+//!
+//! Every method is one look-up or one counter. An implementation decides nothing.
+
+use crate::verdict::Verdict;
+use crate::wire::{Destination, DestinationHead, RingSpan, ServiceKey, State, Tick, Timeouts};
+
+/// A line of the flow table that other CPUs write to at the same time. Slots are 0 to 4.
+pub trait FlowLine: Copy {
+    /// The entry in a slot.
+    fn entry(&self, slot: usize) -> u64;
+
+    /// Replaces the entry in a slot by compare-and-exchange; whether it was `expected`.
+    fn exchange_entry(&self, slot: usize, expected: u64, entry: u64) -> bool;
+
+    /// Publishes an entry in a slot that was claimed.
+    fn publish(&self, slot: usize, entry: u64);
+
+    /// The state word of a slot, see [`State::of`].
+    fn state(&self, slot: usize) -> u32;
+
+    /// Replaces the state word by compare-and-exchange; whether it was `expected`.
+    fn exchange_state(&self, slot: usize, expected: u32, state: u32) -> bool;
+
+    /// Writes the state word of a slot that was claimed.
+    fn set_state(&self, slot: usize, state: u32);
+}
+
+/// The tables of one director. Numbers out of range find nothing.
+pub trait Tables {
+    /// A line of the flow table.
+    type Line: FlowLine;
+
+    /// Whether the admission filter has a bit (0 to 65,535) set.
+    fn admits(&self, bit: u32) -> bool;
+
+    /// Whether an Ethernet address (low six bytes, as it lies) is a peer director's.
+    fn is_peer(&self, address: u64) -> bool;
+
+    /// A number (0 to 5) of the secret key.
+    fn seed(&self, index: usize) -> u64;
+
+    /// How many lines the flow table has.
+    fn lines(&self) -> u32;
+
+    /// A line of the flow table.
+    fn line(&self, index: u32) -> Option<Self::Line>;
+
+    /// The index of a service.
+    fn service(&self, key: &ServiceKey) -> Option<u32>;
+
+    /// Where a service's ring lies.
+    fn ring(&self, service: u32) -> RingSpan;
+
+    /// How many picks a service has made, which this one adds to.
+    fn pick(&self, service: u32) -> u64;
+
+    /// The destination in a slot of the map of rings; 0 is none.
+    fn ring_slot(&self, slot: u32) -> u32;
+
+    /// The head of a destination; zeros for a number that is free.
+    fn head(&self, number: u32) -> DestinationHead;
+
+    /// What a destination's head names.
+    fn destination(&self, number: u32) -> Option<Destination>;
+
+    /// Idle timeouts.
+    fn timeouts(&self) -> Timeouts;
+
+    /// The time.
+    fn now(&self) -> Tick;
+
+    /// Counts a verdict.
+    fn count(&self, verdict: Verdict);
+
+    /// Counts a packet of `bytes` (from the IP header on) to a destination: sent or dropped, by its verdict.
+    fn account(&self, number: u32, bytes: u32, verdict: Verdict);
+
+    /// Counts a connection scheduled to a destination.
+    fn count_connection(&self, number: u32);
+
+    /// Counts a live entry that had to make room, by what it was.
+    fn count_eviction(&self, state: State);
+
+    /// Adds to what a destination holds, see [`crate::wire::Load`].
+    fn add_load(&self, number: u32, active: i32, inactive: i32);
+}

@@ -1,0 +1,231 @@
+//! Tables in memory: the same decision, run outside the kernel by tests and rehearsals.
+//!
+//! Any number of threads may decide on them at the same time, as CPUs do on the kernel's.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
+
+use crate::director::{FlowLine, Tables};
+use crate::verdict::{Action, Verdict};
+use crate::wire::{
+    Admission, Counters, Destination, DestinationHead, LINE_SLOTS, Line, Load, RingSpan, Service, ServiceKey, Settings,
+    State, Tick, Timeouts, peer_bit,
+};
+
+/// One director's tables, sized by its settings.
+pub struct MemoryTables {
+    /// The director's settings.
+    pub settings: Settings,
+    /// The admission filter.
+    pub admission: Admission,
+    /// Ethernet addresses of peer directors.
+    pub peers: HashSet<u64>,
+    /// Indices of services.
+    pub service_index: HashMap<ServiceKey, u32>,
+    /// Services, by index. `picks` is in a field of its own.
+    pub services: Vec<Service>,
+    /// Slots of all rings.
+    pub rings: Vec<u32>,
+    /// Heads of destinations, by number.
+    pub heads: Vec<DestinationHead>,
+    /// Records of destinations.
+    pub destinations: Vec<Destination>,
+    flows: Vec<MemoryLine>,
+    picks: Vec<AtomicU64>,
+    counters: Vec<[AtomicU64; 4]>,
+    loads: Vec<[AtomicI32; 2]>,
+    verdicts: Vec<AtomicU64>,
+    evictions: Vec<AtomicU64>,
+    nanoseconds: AtomicU64,
+}
+
+impl MemoryTables {
+    /// Empty tables.
+    pub fn new(settings: Settings) -> Self {
+        let destinations = settings.destinations as usize;
+        let services = settings.services as usize;
+        Self {
+            settings,
+            admission: Admission::EMPTY,
+            peers: HashSet::new(),
+            service_index: HashMap::new(),
+            services: vec![bytemuck::Zeroable::zeroed(); services],
+            rings: vec![0; settings.ring_slots as usize],
+            heads: vec![bytemuck::Zeroable::zeroed(); destinations],
+            destinations: vec![bytemuck::Zeroable::zeroed(); 2 * destinations],
+            flows: (0..settings.lines).map(|_| MemoryLine::default()).collect(),
+            picks: (0..services).map(|_| AtomicU64::new(0)).collect(),
+            counters: (0..destinations).map(|_| Default::default()).collect(),
+            loads: (0..destinations).map(|_| Default::default()).collect(),
+            verdicts: Verdict::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+            evictions: State::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+            nanoseconds: AtomicU64::new(1 << 40),
+        }
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, seconds: u64) {
+        self.nanoseconds.fetch_add(seconds * 1_000_000_000, SeqCst);
+    }
+
+    /// How often a verdict was met.
+    pub fn verdicts(&self, verdict: Verdict) -> u64 {
+        self.verdicts[verdict.index()].load(SeqCst)
+    }
+
+    /// How many live entries had to make room, by what they were.
+    pub fn evictions(&self, state: State) -> u64 {
+        self.evictions[state as usize].load(SeqCst)
+    }
+
+    /// What was sent to a destination.
+    pub fn counters(&self, number: u32) -> Counters {
+        let [packets, bytes, connections, dropped] = &self.counters[number as usize];
+        Counters {
+            packets: packets.load(SeqCst),
+            bytes: bytes.load(SeqCst),
+            connections: connections.load(SeqCst),
+            dropped: dropped.load(SeqCst),
+        }
+    }
+
+    /// What a destination holds.
+    pub fn load(&self, number: u32) -> Load {
+        let [active, inactive] = &self.loads[number as usize];
+        Load { active: active.load(SeqCst), inactive: inactive.load(SeqCst) }
+    }
+
+    /// A copy of every line of the flow table.
+    pub fn lines(&self) -> impl Iterator<Item = Line> + '_ {
+        self.flows.iter().map(|line| Line {
+            entries: std::array::from_fn(|slot| line.entries[slot].load(SeqCst)),
+            states: std::array::from_fn(|slot| line.states[slot].load(SeqCst)),
+            reserved: 0,
+        })
+    }
+}
+
+/// One line, in atomics.
+#[derive(Debug, Default)]
+pub struct MemoryLine {
+    entries: [AtomicU64; LINE_SLOTS],
+    states: [AtomicU32; LINE_SLOTS],
+}
+
+impl FlowLine for &MemoryLine {
+    fn entry(&self, slot: usize) -> u64 {
+        self.entries[slot].load(SeqCst)
+    }
+
+    fn exchange_entry(&self, slot: usize, expected: u64, entry: u64) -> bool {
+        self.entries[slot].compare_exchange(expected, entry, SeqCst, SeqCst).is_ok()
+    }
+
+    fn publish(&self, slot: usize, entry: u64) {
+        self.entries[slot].store(entry, SeqCst);
+    }
+
+    fn state(&self, slot: usize) -> u32 {
+        self.states[slot].load(SeqCst)
+    }
+
+    fn exchange_state(&self, slot: usize, expected: u32, state: u32) -> bool {
+        self.states[slot].compare_exchange(expected, state, SeqCst, SeqCst).is_ok()
+    }
+
+    fn set_state(&self, slot: usize, state: u32) {
+        self.states[slot].store(state, SeqCst);
+    }
+}
+
+impl<'a> Tables for &'a MemoryTables {
+    type Line = &'a MemoryLine;
+
+    fn admits(&self, bit: u32) -> bool {
+        self.admission.admits(bit)
+    }
+
+    fn is_peer(&self, address: u64) -> bool {
+        self.settings.peer_filter >> peer_bit(address) & 1 == 1 && self.peers.contains(&address)
+    }
+
+    fn seed(&self, index: usize) -> u64 {
+        self.settings.seed[index]
+    }
+
+    fn lines(&self) -> u32 {
+        self.settings.lines
+    }
+
+    fn line(&self, index: u32) -> Option<Self::Line> {
+        self.flows.get(index as usize)
+    }
+
+    fn service(&self, key: &ServiceKey) -> Option<u32> {
+        self.service_index.get(key).copied()
+    }
+
+    fn ring(&self, service: u32) -> RingSpan {
+        self.services.get(service as usize).map_or(RingSpan::default(), |service| RingSpan::from_word(service.ring))
+    }
+
+    fn pick(&self, service: u32) -> u64 {
+        self.picks.get(service as usize).map_or(0, |picks| picks.fetch_add(1, SeqCst))
+    }
+
+    fn ring_slot(&self, slot: u32) -> u32 {
+        self.rings.get(slot as usize).copied().unwrap_or(0)
+    }
+
+    fn head(&self, number: u32) -> DestinationHead {
+        self.heads.get(number as usize).copied().unwrap_or(DestinationHead { record: 0, flags: 0 })
+    }
+
+    fn destination(&self, number: u32) -> Option<Destination> {
+        match self.head(number).record {
+            0 => None,
+            record => self.destinations.get(record as usize).copied(),
+        }
+    }
+
+    fn timeouts(&self) -> Timeouts {
+        self.settings.timeouts
+    }
+
+    fn now(&self) -> Tick {
+        Tick::from_nanoseconds(self.nanoseconds.load(SeqCst))
+    }
+
+    fn count(&self, verdict: Verdict) {
+        self.verdicts[verdict.index()].fetch_add(1, SeqCst);
+    }
+
+    fn account(&self, number: u32, bytes: u32, verdict: Verdict) {
+        let Some([packets, total, _, dropped]) = self.counters.get(number as usize) else {
+            return;
+        };
+        if verdict.action() == Action::Drop {
+            dropped.fetch_add(1, SeqCst);
+        } else {
+            packets.fetch_add(1, SeqCst);
+            total.fetch_add(u64::from(bytes), SeqCst);
+        }
+    }
+
+    fn count_connection(&self, number: u32) {
+        if let Some([_, _, connections, _]) = self.counters.get(number as usize) {
+            connections.fetch_add(1, SeqCst);
+        }
+    }
+
+    fn count_eviction(&self, state: State) {
+        self.evictions[state as usize].fetch_add(1, SeqCst);
+    }
+
+    fn add_load(&self, number: u32, by_active: i32, by_inactive: i32) {
+        if let Some([active, inactive]) = self.loads.get(number as usize) {
+            active.fetch_add(by_active, SeqCst);
+            inactive.fetch_add(by_inactive, SeqCst);
+        }
+    }
+}

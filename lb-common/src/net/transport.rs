@@ -1,0 +1,85 @@
+//! TCP (RFC 9293) and UDP (RFC 768), as far as a director that sees one direction reads them.
+
+use bytemuck::{Pod, Zeroable};
+
+/// The TCP header without options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Tcp {
+    ports: [u8; 4],
+    sequence: [u8; 4],
+    acknowledgment: [u8; 4],
+    data_offset: u8,
+    flags: u8,
+    window: [u8; 2],
+    checksum: [u8; 2],
+    urgent: [u8; 2],
+}
+
+const _: () = assert!(size_of::<Tcp>() == 20);
+
+impl Tcp {
+    /// Source and destination port as they lie, in a native word.
+    #[inline(always)]
+    pub const fn ports_word(&self) -> u32 {
+        u32::from_ne_bytes(self.ports)
+    }
+
+    /// Its control bits.
+    #[inline(always)]
+    pub const fn flags(&self) -> TcpFlags {
+        TcpFlags(self.flags)
+    }
+
+    /// Length with options, in bytes; less than 20 in a malformed header.
+    #[inline(always)]
+    pub const fn header_length(&self) -> usize {
+        (self.data_offset >> 4) as usize * 4
+    }
+}
+
+/// The control bits of a TCP segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpFlags(pub u8);
+
+impl TcpFlags {
+    /// No more data from the sender.
+    pub const FIN: u8 = 1;
+    /// Opens a connection.
+    pub const SYN: u8 = 2;
+    /// Ends it at once.
+    pub const RST: u8 = 4;
+    /// The acknowledgment field counts.
+    pub const ACK: u8 = 16;
+
+    /// Whether any of `bits` is set.
+    #[inline(always)]
+    pub const fn has(self, bits: u8) -> bool {
+        self.0 & bits != 0
+    }
+
+    /// Whether the segment opens a connection: SYN, not RST. As LVS, SYN with ACK counts.
+    #[inline(always)]
+    pub const fn opens(self) -> bool {
+        self.0 & (Self::SYN | Self::RST) == Self::SYN
+    }
+}
+
+/// The UDP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Udp {
+    ports: [u8; 4],
+    length: [u8; 2],
+    checksum: [u8; 2],
+}
+
+const _: () = assert!(size_of::<Udp>() == 8);
+
+impl Udp {
+    /// Source and destination port as they lie, in a native word.
+    #[inline(always)]
+    pub const fn ports_word(&self) -> u32 {
+        u32::from_ne_bytes(self.ports)
+    }
+}

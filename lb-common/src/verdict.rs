@@ -1,0 +1,133 @@
+//! The one list of fates that a packet can meet.
+//!
+//! A variant is at once the index of its counter, the label of its metric and the text that
+//! explains it. It knows nothing of how a fate is carried out: that is `lb-ebpf`'s one `match`.
+
+/// What the program returns for a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Sent on to a real server.
+    Forward,
+    /// Left to the kernel, byte for byte as it came.
+    Pass,
+    /// Ended here.
+    Drop,
+}
+
+impl Action {
+    /// The word that metrics and listings use.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Pass => "pass",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+macro_rules! verdicts {
+    ($( $action:ident { $( $(#[doc = $text:literal])+ $name:ident = $label:literal, )+ } )+) => {
+        /// The fate of one packet.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Verdict { $($( $(#[doc = $text])+ $name, )+)+ }
+
+        impl Verdict {
+            /// Every verdict, in the order of its number.
+            pub const ALL: &[Self] = &[$($( Self::$name, )+)+];
+
+            /// What the program returns for it.
+            pub const fn action(self) -> Action {
+                match self { $($( Self::$name => Action::$action, )+)+ }
+            }
+
+            /// The label of its counter: lower case and underscores, stable between releases.
+            pub const fn label(self) -> &'static str {
+                match self { $($( Self::$name => $label, )+)+ }
+            }
+
+            /// What it means, in a sentence or two.
+            pub const fn text(self) -> &'static str {
+                match self { $($( Self::$name => concat!($($text),+), )+)+ }
+            }
+        }
+    };
+}
+
+verdicts! {
+    Forward {
+        /// Sent to a real server by direct routing.
+        DirectRouting = "direct_routing",
+    }
+    Pass {
+        /// Neither IPv4 nor IPv6: ARP, LLDP and whatever else shares the wire.
+        NotIp = "not_ip",
+        /// Carries a VLAN tag; tagged frames are not scheduled yet.
+        Tagged = "tagged",
+        /// Ends before its headers do.
+        Truncated = "truncated",
+        /// Its destination is no service address.
+        NotServiceAddress = "not_service_address",
+        /// For a service address, but its IP header contradicts itself or the frame.
+        Malformed = "malformed",
+        /// A fragment for a service address: its ports can't be read, or not in all of its siblings.
+        Fragment = "fragment",
+        /// For a service address, behind IPv6 extension headers, which are not walked yet.
+        ExtensionHeader = "extension_header",
+        /// For a service address, by a protocol that is not scheduled (ICMP among them).
+        OtherProtocol = "other_protocol",
+        /// For a service address, but no service has its port and protocol.
+        NoService = "no_service",
+        /// Came from a peer director, which has scheduled it already: this host is the real server.
+        PeerDirector = "peer_director",
+        /// The chosen real server is this host.
+        Local = "local",
+        /// A TCP segment other than a SYN that belongs to no connection: the kernel answers RST.
+        NoConnection = "no_connection",
+    }
+    Drop {
+        /// The service has no real server that could take a new connection.
+        NoDestination = "no_destination",
+        /// The Ethernet address of the real server is not known.
+        NoNeighbour = "no_neighbour",
+        /// TTL or hop limit is used up.
+        TtlExceeded = "ttl_exceeded",
+        /// Every place of this flow in the flow table is held by a live connection.
+        FlowTableFull = "flow_table_full",
+        /// The tables contradict themselves; never seen unless something is broken.
+        Internal = "internal",
+    }
+}
+
+impl Verdict {
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// The index of its counter.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_is_the_index_of_its_counter() {
+        for (index, verdict) in Verdict::ALL.iter().enumerate() {
+            assert_eq!(verdict.index(), index);
+        }
+    }
+
+    #[test]
+    fn labels_are_distinct_and_fit_for_a_metric() {
+        let mut labels: [&str; Verdict::COUNT] = [""; Verdict::COUNT];
+        for verdict in Verdict::ALL {
+            let label = verdict.label();
+            assert!(label.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{label}");
+            assert!(!labels.contains(&label), "{label} twice");
+            labels[verdict.index()] = label;
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A destination: one real server of one service, under a number that flow entries carry.
+//!
+//! Its number stays with (service, address, port, forward method) while anything names it.
+//! The head is one word, so that a new record is published by one store.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::ServiceKey;
+
+/// The highest number of a destination. 0 is none; all ones are [`super::BUSY`].
+pub const DESTINATION_MAX: u32 = 0xf_fffe;
+
+/// Flag of a head: its check failed. Connections stay, a SYN or a datagram chooses anew.
+pub const DESTINATION_DOWN: u32 = 1;
+/// Flag of a head: no longer in the config. Nothing stays.
+pub const DESTINATION_REMOVED: u32 = 2;
+
+/// Forward method direct routing: `ipvsadm -g`.
+pub const FORWARD_DIRECT: u8 = 1;
+/// Forward method local: the real server is this host.
+pub const FORWARD_LOCAL: u8 = 2;
+
+/// The one word that publishes a destination. Index of the map `DESTINATION_HEADS`: its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C, align(8))]
+pub struct DestinationHead {
+    /// Index of its record in the map `DESTINATIONS`. 0: the number is free.
+    pub record: u32,
+    /// [`DESTINATION_DOWN`], [`DESTINATION_REMOVED`].
+    pub flags: u32,
+}
+
+const _: () = assert!(size_of::<DestinationHead>() == 8);
+
+impl DestinationHead {
+    /// The head as it lies in its table.
+    #[inline(always)]
+    pub const fn to_word(self) -> u64 {
+        self.record as u64 | (self.flags as u64) << 32
+    }
+
+    /// The head from its table.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self { record: word as u32, flags: (word >> 32) as u32 }
+    }
+}
+
+/// What forwarding to a destination needs, and who it is. A value of the map `DESTINATIONS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C, align(8))]
+pub struct Destination {
+    /// The first 12 bytes of an outgoing frame: destination, then source Ethernet address.
+    /// Zeros: the neighbour is not resolved.
+    pub ethernet: [u8; 12],
+    /// The interface (ifindex) that it leaves by.
+    pub interface: u32,
+    /// The real server's address, as in [`ServiceKey::address`].
+    pub address: [u8; 16],
+    /// The service that it belongs to.
+    pub service: ServiceKey,
+    /// Its weight, for whoever reads the table; the program needs only the ring.
+    pub weight: u32,
+    /// Its port, in network byte order.
+    pub port: [u8; 2],
+    /// [`FORWARD_DIRECT`] or [`FORWARD_LOCAL`].
+    pub forward: u8,
+    /// Reserved, 0.
+    pub reserved: [u8; 5],
+}
+
+const _: () = assert!(size_of::<Destination>() == 64);
+
+impl Destination {
+    /// Whether a frame can be addressed.
+    #[inline(always)]
+    pub fn is_resolved(&self) -> bool {
+        let [a, b, c, d, ..] = self.ethernet;
+        // A unicast address whose first four bytes are zero belongs to Xerox's first machines.
+        u32::from_ne_bytes([a, b, c, d]) != 0 || self.ethernet[4] | self.ethernet[5] != 0
+    }
+}
+
+/// What one CPU sent to one destination. A value of the map `COUNTERS`, index CPU * destinations + number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C, align(8))]
+pub struct Counters {
+    /// Packets sent.
+    pub packets: u64,
+    /// Their bytes, from the IP header on, as IPVS counts them.
+    pub bytes: u64,
+    /// Connections scheduled to it.
+    pub connections: u64,
+    /// Packets for it that were dropped.
+    pub dropped: u64,
+}
+
+const _: () = assert!(size_of::<Counters>() == 32);
+
+/// How many connections a destination holds, moved on events by all CPUs. A value of the map `LOADS`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C, align(8))]
+pub struct Load {
+    /// ipvsadm's ActiveConn.
+    pub active: i32,
+    /// ipvsadm's InActConn.
+    pub inactive: i32,
+}
+
+const _: () = assert!(size_of::<Load>() == 8);

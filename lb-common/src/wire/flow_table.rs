@@ -1,0 +1,175 @@
+//! The flow table: one word an entry, one cache line a set.
+//!
+//! An entry is a keyed tag of 44 bits and a destination of 20, written and read whole. Beside it
+//! stands a word of state and of the time when its flow was last seen. A flow may stand in one of
+//! two lines. The table knows no tuple: the tag is all that it compares.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Entries in a line.
+pub const LINE_SLOTS: usize = 5;
+
+/// An entry that is free.
+pub const EMPTY: u64 = 0;
+/// An entry that is being written: matches no tag, since no destination has this number.
+pub const BUSY: u64 = 0xf_ffff;
+
+const DESTINATION_BITS: u32 = 20;
+const DESTINATION_MASK: u64 = (1 << DESTINATION_BITS) - 1;
+
+/// A set of the flow table: one cache line. A value of the map `FLOWS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C, align(64))]
+pub struct Line {
+    /// [`EMPTY`], [`BUSY`] or [`entry`].
+    pub entries: [u64; LINE_SLOTS],
+    /// [`State`] and [`Tick`] of the entry of the same index, see [`State::at`].
+    pub states: [u32; LINE_SLOTS],
+    /// Reserved, 0.
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<Line>() == 64);
+
+/// The tag's part of a flow's hash.
+#[inline(always)]
+pub const fn tag_of(hash: u64) -> u64 {
+    hash & !DESTINATION_MASK
+}
+
+/// An entry of a tag and a destination's number (1 to [`super::DESTINATION_MAX`]).
+#[inline(always)]
+pub const fn entry(tag: u64, destination: u32) -> u64 {
+    tag | destination as u64 & DESTINATION_MASK
+}
+
+/// The tag of an entry.
+#[inline(always)]
+pub const fn entry_tag(entry: u64) -> u64 {
+    entry & !DESTINATION_MASK
+}
+
+/// The destination's number of an entry.
+#[inline(always)]
+pub const fn entry_destination(entry: u64) -> u32 {
+    (entry & DESTINATION_MASK) as u32
+}
+
+/// Time as the flow table keeps it: units of 2^30 ns (1.07 s) of `CLOCK_MONOTONIC`, modulo 2^28 (9 years).
+///
+/// A power of two of nanoseconds: a division by a second would cost as much as the look-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Tick(u32);
+
+impl Tick {
+    const BITS: u32 = 28;
+    const MASK: u32 = (1 << Self::BITS) - 1;
+
+    /// The tick of a time in nanoseconds.
+    #[inline(always)]
+    pub const fn from_nanoseconds(nanoseconds: u64) -> Self {
+        Self((nanoseconds >> 30) as u32 & Self::MASK)
+    }
+
+    /// A span of seconds in ticks, rounded up; at most 2^27 (4 years).
+    pub const fn span(seconds: u32) -> u32 {
+        let ticks = ((seconds as u64 * 1_000_000_000) + (1 << 30) - 1) >> 30;
+        if ticks > 1 << 27 { 1 << 27 } else { ticks as u32 }
+    }
+
+    /// How many ticks passed since `earlier`. A time that is ahead by a race is 0.
+    #[inline(always)]
+    pub const fn since(self, earlier: Self) -> u32 {
+        let age = self.0.wrapping_sub(earlier.0) & Self::MASK;
+        if age > Self::MASK / 2 { 0 } else { age }
+    }
+}
+
+/// The state of a connection, with LVS's names (ipvsadm -L -c). Numbers are stable: they lie in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum State {
+    /// Nothing known; what a zeroed table holds.
+    None = 0,
+    /// TCP: SYN seen.
+    SynReceived = 1,
+    /// TCP: data flows.
+    Established = 2,
+    /// TCP: the client has ended its direction.
+    FinWait = 3,
+    /// TCP: reset.
+    Close = 4,
+    /// UDP: one datagram seen; whoever sent it may not exist.
+    UdpNew = 5,
+    /// UDP: more than one seen.
+    Udp = 6,
+    /// TCP: ended before it was established, or in both directions.
+    TimeWait = 7,
+}
+
+impl State {
+    /// Every state, in the order of its number.
+    pub const ALL: [Self; 8] = [
+        Self::None,
+        Self::SynReceived,
+        Self::Established,
+        Self::FinWait,
+        Self::Close,
+        Self::UdpNew,
+        Self::Udp,
+        Self::TimeWait,
+    ];
+
+    /// The word of a state last seen at a tick.
+    #[inline(always)]
+    pub const fn at(self, seen: Tick) -> u32 {
+        (self as u32) << Tick::BITS | seen.0
+    }
+
+    /// The state of a word. Numbers that are not in use are [`State::None`].
+    #[inline(always)]
+    pub const fn of(word: u32) -> Self {
+        match word >> Tick::BITS {
+            1 => Self::SynReceived,
+            2 => Self::Established,
+            3 => Self::FinWait,
+            4 => Self::Close,
+            5 => Self::UdpNew,
+            6 => Self::Udp,
+            7 => Self::TimeWait,
+            _ => Self::None,
+        }
+    }
+
+    /// When the flow of a word was last seen.
+    #[inline(always)]
+    pub const fn seen(word: u32) -> Tick {
+        Tick(word & Tick::MASK)
+    }
+
+    /// Whether it counts as ActiveConn rather than InActConn (Linux 6.12, `tcp_state_active_table`).
+    #[inline(always)]
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::SynReceived | Self::Established)
+    }
+
+    /// Whether a flood can't take its place: the client has shown that it is there.
+    #[inline(always)]
+    pub const fn is_proven(self) -> bool {
+        matches!(self, Self::Established | Self::Udp)
+    }
+
+    /// The label of metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::SynReceived => "syn_recv",
+            Self::Established => "established",
+            Self::FinWait => "fin_wait",
+            Self::Close => "close",
+            Self::UdpNew => "udp_new",
+            Self::Udp => "udp",
+            Self::TimeWait => "time_wait",
+        }
+    }
+}

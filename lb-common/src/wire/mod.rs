@@ -1,0 +1,27 @@
+//! Bytes that the program and the daemon share, one file a table.
+//!
+//! Every type here is `repr(C)`, without padding, valid for any bit pattern, and has its size
+//! asserted. Nothing here decides anything.
+//!
+//! [`VERSION`] is raised by every change of a layout or of its meaning: a daemon that finds other
+//! tables than its own on start refuses to adopt them.
+
+mod admission;
+mod destination;
+mod flow_table;
+mod ring;
+mod service;
+mod settings;
+
+pub use admission::{ADMISSION_WORDS, Admission, admission_bit_v4, admission_bit_v6};
+pub use destination::{
+    Counters, DESTINATION_DOWN, DESTINATION_MAX, DESTINATION_REMOVED, Destination, DestinationHead, FORWARD_DIRECT,
+    FORWARD_LOCAL, Load,
+};
+pub use flow_table::{BUSY, EMPTY, LINE_SLOTS, Line, State, Tick, entry, entry_destination, entry_tag, tag_of};
+pub use ring::{RING_CHUNK, RING_SLOTS_MAX, RingSpan};
+pub use service::{Family, Protocol, Service, ServiceKey, Timeouts};
+pub use settings::{PEERS_MAX, Seed, Settings, VERDICT_COUNTERS, VERDICT_STRIDE, peer_bit};
+
+/// The version of all layouts in this module together.
+pub const VERSION: u32 = 1;

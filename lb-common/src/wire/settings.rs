@@ -1,0 +1,55 @@
+//! What concerns the whole director: sizes, keys, peers, timeouts.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::Timeouts;
+use crate::verdict::Verdict;
+
+/// Peer directors that can be told apart by their Ethernet address.
+pub const PEERS_MAX: u32 = 1024;
+
+/// Counters in one CPU's row of the map `VERDICTS`: whole cache lines, so that CPUs share none.
+pub const VERDICT_STRIDE: usize = 64;
+/// Counters that follow the verdicts in a row: evictions, by the [`super::State`] of what was evicted.
+pub const VERDICT_COUNTERS: usize = Verdict::COUNT + super::State::ALL.len();
+
+const _: () = assert!(VERDICT_COUNTERS <= VERDICT_STRIDE);
+
+/// The secret key of the flow hash, see [`crate::flow::Flow::hash`]. Every number is odd.
+pub type Seed = [u64; 6];
+
+/// The director's settings. The one value of the map `SETTINGS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C, align(8))]
+pub struct Settings {
+    /// [`super::VERSION`] of whoever made the tables.
+    pub version: u32,
+    /// Lines of the flow table.
+    pub lines: u32,
+    /// Destinations, number 0 included; the width of a row of `COUNTERS`.
+    pub destinations: u32,
+    /// Services.
+    pub services: u32,
+    /// Slots of all rings together.
+    pub ring_slots: u32,
+    /// Possible CPUs: rows of `COUNTERS` and `VERDICTS`.
+    pub cpus: u32,
+    /// The secret key of the flow hash: random odd numbers, kept while the tables live.
+    pub seed: Seed,
+    /// Bit [`peer_bit`] of every peer director's Ethernet address: no bit, no look-up.
+    pub peer_filter: u64,
+    /// Idle timeouts.
+    pub timeouts: Timeouts,
+    /// Reserved, 0.
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<Settings>() == 96);
+
+/// The bit (0 to 63) of an Ethernet address in [`Settings::peer_filter`].
+///
+/// The address is in the low six bytes, as it lies in the frame and read as a native word.
+#[inline(always)]
+pub const fn peer_bit(address: u64) -> u32 {
+    (address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as u32
+}
