@@ -6,7 +6,7 @@
     target_arch = "bpf",
     expect(internal_features, reason = "the target has no compare-and-exchange but the intrinsic")
 )]
-#![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch, core_intrinsics))]
 
 #[cfg(target_arch = "bpf")]
 mod packet;
@@ -28,8 +28,11 @@ mod entry {
     /// Decides about one packet.
     #[xdp]
     fn director(context: XdpContext) -> u32 {
+        let Some(tables) = KernelTables::new() else {
+            return xdp_action::XDP_PASS;
+        };
         let mut packet = XdpPacket::new(&context);
-        let decision @ Decision { verdict, interface } = direct(&mut packet, &KernelTables);
+        let decision @ Decision { verdict, interface } = direct(&mut packet, &tables);
         tell(&context, decision);
         match verdict.action() {
             Action::Forward if interface == packet.interface() => xdp_action::XDP_TX,

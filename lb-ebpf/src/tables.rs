@@ -4,6 +4,7 @@
 //! All arrays are mmapable: page-aligned, so that a record of 64 bytes is one cache line, and
 //! written by the daemon without a system call an element.
 
+use core::arch::asm;
 use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
 use core::ptr::{addr_of, addr_of_mut};
 
@@ -18,7 +19,7 @@ use lb_common::director::{Decision, FlowLine, Tables};
 use lb_common::verdict::{Action, Verdict};
 use lb_common::wire::{
     Admission, Counters, Destination, DestinationHead, Line, Load, RING_CHUNK, RingSpan, Service, ServiceKey, Settings,
-    State, Tick, Timeouts, VERDICT_STRIDE, peer_bit,
+    Tick, VERDICT_STRIDE, peer_bit,
 };
 
 #[map]
@@ -59,7 +60,18 @@ static DESTINATION_COUNT: Global<u32> = Global::new(1);
 static DEBUG: Global<u32> = Global::new(0);
 
 /// The tables of the director that this program was loaded for.
-pub(crate) struct KernelTables;
+pub(crate) struct KernelTables {
+    /// Looked up once a packet: kernels before 6.14 ask the verifier to follow a failure each time.
+    settings: *const Settings,
+}
+
+impl KernelTables {
+    /// The tables; nothing only if the map of settings is empty, which it never is.
+    #[inline(always)]
+    pub(crate) fn new() -> Option<Self> {
+        Some(Self { settings: SETTINGS.get_ptr(0)? })
+    }
+}
 
 /// Sends a frame out of another interface. One that the daemon has not entered aborts, which traces.
 #[inline(always)]
@@ -93,11 +105,8 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn is_peer(&self, address: u64) -> bool {
-        let Some(settings) = SETTINGS.get_ptr(0) else {
-            return false;
-        };
         // SAFETY: the value lives as long as the map, and the word is written whole.
-        let filter = unsafe { addr_of!((*settings).peer_filter).read_volatile() };
+        let filter = unsafe { addr_of!((*self.settings).peer_filter).read_volatile() };
         filter != 0 && filter >> peer_bit(address) & 1 == 1 && PEERS.get_ptr(address).is_some()
     }
 
@@ -168,11 +177,21 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn timeouts(&self) -> Timeouts {
-        SETTINGS.get_ptr(0).map_or(Timeouts { tcp: 0, tcp_fin: 0, udp: 0 }, |settings| {
-            // SAFETY: the value lives as long as the map. Halves of a change do no harm.
-            unsafe { addr_of!((*settings).timeouts).read() }
-        })
+    fn is_over(&self, state: u32, now: Tick) -> bool {
+        // SAFETY: the value lives as long as the map; while it changes, old and new do alike.
+        let timeouts = unsafe { &(*self.settings).timeouts };
+        timeouts.is_over(state, now)
+    }
+
+    #[inline(always)]
+    fn forget(&self, value: u32) -> u32 {
+        // SAFETY: the value lives as long as the map.
+        let nothing = unsafe { addr_of!((*self.settings).nothing).read_volatile() };
+        let mut forgotten = u64::from(value);
+        // SAFETY: one addition. Written as an addition of Rust, the compiler would do it once, after the
+        // paths have met.
+        unsafe { asm!("{0} += {1}", inout(reg) forgotten, in(reg) nothing, options(pure, nomem, nostack)) };
+        forgotten as u32
     }
 
     #[inline(always)]
@@ -211,22 +230,15 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn count_eviction(&self, state: State) {
-        increment_row(Verdict::COUNT + state as usize);
+    fn count_eviction(&self, state: u32) {
+        increment_row(Verdict::COUNT + (state >> Tick::BITS) as usize);
     }
 
     #[inline(always)]
-    fn add_load(&self, number: u32, active: i32, inactive: i32) {
-        let Some(load) = LOADS.get_ptr_mut(number) else {
-            return;
-        };
-        if active != 0 {
-            // SAFETY: the value lives as long as the map.
-            add(unsafe { addr_of_mut!((*load).active) }, active);
-        }
-        if inactive != 0 {
-            // SAFETY: as above.
-            add(unsafe { addr_of_mut!((*load).inactive) }, inactive);
+    fn add_load(&self, number: u32, activity: usize, by: i32) {
+        if let Some(load) = LOADS.get_ptr_mut(number) {
+            // SAFETY: the value lives as long as the map, and holds two numbers.
+            add(unsafe { addr_of_mut!((*load).connections).cast::<i32>().add(activity & 1) }, by);
         }
     }
 }
@@ -238,14 +250,14 @@ pub(crate) struct KernelLine(*mut Line);
 impl KernelLine {
     #[inline(always)]
     fn entry_at(self, slot: usize) -> *mut u64 {
-        // SAFETY: slots are 0 to 4 by `FlowLine`'s contract.
-        unsafe { addr_of_mut!((*self.0).entries).cast::<u64>().add(slot) }
+        // SAFETY: slots are 0 to 4 by `FlowLine`'s contract; the mask tells the verifier as much as it needs.
+        unsafe { addr_of_mut!((*self.0).entries).cast::<u64>().add(slot & 7) }
     }
 
     #[inline(always)]
     fn state_at(self, slot: usize) -> *mut u32 {
-        // SAFETY: likewise.
-        unsafe { addr_of_mut!((*self.0).states).cast::<u32>().add(slot) }
+        // SAFETY: likewise. Five states and one reserved word follow the entries: 5 is within the line too.
+        unsafe { addr_of_mut!((*self.0).states).cast::<u32>().add(if slot & 7 > 5 { 5 } else { slot & 7 }) }
     }
 }
 

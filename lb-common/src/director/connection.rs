@@ -4,55 +4,32 @@
 //! [`BUSY`], its state is written, and one store publishes it. A state word is replaced by
 //! compare-and-exchange, so that whoever changes a state is the one who counts it.
 
+use core::num::NonZeroU32;
+
 use super::{FlowLine, Tables};
-use crate::flow::{Addresses, Flow};
+use crate::flow::Flow;
 use crate::net::TcpFlags;
-use crate::verdict::Verdict;
 use crate::wire::{
-    BUSY, EMPTY, LINE_SLOTS, Protocol, State, Tick, Timeouts, entry, entry_destination, entry_tag, tag_of,
+    BUSY, EMPTY, LINE_SLOTS, Protocol, State, Tick, entry, entry_destination, entry_tag, tag_of,
 };
 
 /// An entry that was found, as it was read.
 #[derive(Clone, Copy, Debug)]
 pub struct Found<L> {
+    /// When it was read: one call for the clock a packet.
+    pub(super) now: Tick,
     pub(super) line: L,
     pub(super) slot: usize,
     pub(super) entry: u64,
     pub(super) state: u32,
 }
 
-/// Where an inserted flow ended up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placed {
-    /// The destination of its entry: another CPU's, if that was faster.
-    pub destination: u32,
-    /// Whether the entry is the one that was asked for.
-    pub is_ours: bool,
-}
-
-/// How many times an insertion looks for a slot again when another CPU took the one it chose.
-const CLAIMS: usize = 3;
-
-/// How long a state may be idle, in ticks.
-#[inline(always)]
-pub const fn timeout(state: State, timeouts: &Timeouts) -> u32 {
-    match state {
-        State::Established => timeouts.tcp,
-        State::FinWait | State::TimeWait => timeouts.tcp_fin,
-        State::Udp | State::UdpNew => timeouts.udp,
-        State::SynReceived => Tick::span(60),
-        State::Close | State::None => Tick::span(10),
-    }
-}
-
 /// The entry of a flow, if it has one that has not expired.
 #[inline(always)]
 pub fn find<T: Tables>(tables: &T, hash: u64) -> Option<Found<T::Line>> {
     let (first, second) = lines(tables, hash)?;
-    let found = find_in(first, hash).or_else(|| find_in(second, hash))?;
-    let now = tables.now();
-    if State::seen(found.state) != now && is_expired(found.state, now, &tables.timeouts()) {
-        // Whoever comes next replaces it; counting its end is theirs, or the sweep's.
+    let found = find_in(tables, first, hash).or_else(|| find_in(tables, second, hash))?;
+    if State::seen(found.state) != found.now && tables.is_over(found.state, found.now) {
         remove(tables, &found);
         return None;
     }
@@ -61,17 +38,18 @@ pub fn find<T: Tables>(tables: &T, hash: u64) -> Option<Found<T::Line>> {
 
 /// Writes what a packet changes about its connection: the state, and when it was last seen.
 #[inline(always)]
-pub(super) fn refresh<T: Tables, A: Addresses>(tables: &T, flow: &Flow<A>, found: &Found<T::Line>) {
+pub(super) fn refresh<T: Tables>(tables: &T, flow: &Flow, found: &Found<T::Line>) {
     let old = State::of(found.state);
-    let new = next_state(old, flow.protocol, flow.tcp_flags);
-    let word = new.at(tables.now());
+    let new = next_state(old, flow.protocol(), flow.tcp_flags);
+    let word = new.at(found.now);
     if word == found.state {
         return;
     }
     // If another CPU was faster, the word is as good as ours.
-    if found.line.exchange_state(found.slot, found.state, word) && old.is_active() != new.is_active() {
-        let to_active = if new.is_active() { 1 } else { -1 };
-        tables.add_load(entry_destination(found.entry), to_active, -to_active);
+    let (before, after) = (State::activity(found.state), State::activity(word));
+    if found.line.exchange_state(found.slot, found.state, word) && before != after {
+        tables.add_load(entry_destination(found.entry), before, -1);
+        tables.add_load(entry_destination(found.entry), after, 1);
     }
 }
 
@@ -79,51 +57,56 @@ pub(super) fn refresh<T: Tables, A: Addresses>(tables: &T, flow: &Flow<A>, found
 #[inline(always)]
 pub(super) fn remove<T: Tables>(tables: &T, found: &Found<T::Line>) {
     if found.line.exchange_entry(found.slot, found.entry, EMPTY) {
-        unload(tables, entry_destination(found.entry), State::of(found.state));
+        tables.add_load(entry_destination(found.entry), State::activity(found.state), -1);
     }
 }
 
 /// Enters a flow.
 ///
-/// `instead` is an entry of the same flow that it replaces. Without one it takes a free or expired
+/// `is_tcp` is [`Flow::is_tcp`]. `instead` is an entry of the same flow that it replaces. Without one it takes a free or expired
 /// slot of the emptier of its two lines, or else the longest idle connection that has not proven
 /// itself. A proven one is never replaced: then there is no room.
-#[inline(always)]
+///
+/// Returns the destination that the flow now has: another CPU's choice, if that was faster.
+// Out of line: a new flow can afford the call, and it keeps the program and its stack small.
+#[inline(never)]
 pub fn insert<T: Tables>(
     tables: &T,
     hash: u64,
     destination: u32,
-    state: State,
+    is_tcp: u32,
     instead: Option<&Found<T::Line>>,
-) -> Option<Placed> {
+) -> Option<NonZeroU32> {
     let now = tables.now();
+    let state = first_state(is_tcp, now);
     let ours = entry(tag_of(hash), destination);
     let (line, slot) = match instead {
         Some(found) => {
             if !found.line.exchange_entry(found.slot, found.entry, BUSY) {
                 // Another CPU has replaced it for the same reason: its choice stands.
                 let winner = find(tables, hash)?;
-                return Some(Placed { destination: entry_destination(winner.entry), is_ours: false });
+                return NonZeroU32::new(entry_destination(winner.entry));
             }
-            unload(tables, entry_destination(found.entry), State::of(found.state));
+            tables.add_load(entry_destination(found.entry), State::activity(found.state), -1);
             (found.line, found.slot)
         }
         None => claim(tables, hash, now)?,
     };
-    line.set_state(slot, state.at(now));
-    load(tables, destination, state, 1);
+    line.set_state(slot, state);
+    tables.add_load(destination, State::activity(state), 1);
     line.publish(slot, ours);
 
     // Two CPUs may have entered the same flow at once. The entry in the first position wins.
     let (first, second) = lines(tables, hash)?;
-    let winner = find_in(first, hash).or_else(|| find_in(second, hash));
+    let winner = find_in(tables, first, hash).or_else(|| find_in(tables, second, hash));
     if let Some(winner) = winner
         && winner.entry != ours
     {
-        remove(tables, &Found { line, slot, entry: ours, state: state.at(now) });
-        return Some(Placed { destination: entry_destination(winner.entry), is_ours: false });
+        remove(tables, &Found { now, line, slot, entry: ours, state });
+        return NonZeroU32::new(entry_destination(winner.entry));
     }
-    Some(Placed { destination, is_ours: true })
+    tables.count_connection(destination);
+    NonZeroU32::new(destination)
 }
 
 /// The two lines that a flow may stand in.
@@ -137,11 +120,12 @@ fn lines<T: Tables>(tables: &T, hash: u64) -> Option<(T::Line, T::Line)> {
 }
 
 #[inline(always)]
-fn find_in<L: FlowLine>(line: L, hash: u64) -> Option<Found<L>> {
+fn find_in<T: Tables>(tables: &T, line: T::Line, hash: u64) -> Option<Found<T::Line>> {
     for slot in 0..LINE_SLOTS {
         let entry = line.entry(slot);
         if entry_tag(entry) == tag_of(hash) && entry_destination(entry) != 0 && entry != BUSY {
-            return Some(Found { line, slot, entry, state: line.state(slot) });
+            let state = line.state(slot);
+            return Some(Found { now: tables.now(), line, slot: tables.forget(slot as u32) as usize, entry, state });
         }
     }
     None
@@ -150,98 +134,72 @@ fn find_in<L: FlowLine>(line: L, hash: u64) -> Option<Found<L>> {
 /// Claims a slot for a new flow and clears away what stood in it.
 #[inline(always)]
 fn claim<T: Tables>(tables: &T, hash: u64, now: Tick) -> Option<(T::Line, usize)> {
-    let timeouts = tables.timeouts();
-    for _ in 0..CLAIMS {
-        let (first, second) = lines(tables, hash)?;
-        let (a, b) = (survey(first, now, &timeouts), survey(second, now, &timeouts));
-        let (line, best) = match a.free.cmp(&b.free) {
-            core::cmp::Ordering::Greater => (first, a),
-            core::cmp::Ordering::Less => (second, b),
-            core::cmp::Ordering::Equal if a.score >= b.score => (first, a),
-            core::cmp::Ordering::Equal => (second, b),
-        };
-        if best.score == 0 {
-            return None;
-        }
-        if !line.exchange_entry(best.slot, best.entry, BUSY) {
-            continue;
-        }
-        if best.entry != EMPTY {
-            let state = State::of(best.state);
-            unload(tables, entry_destination(best.entry), state);
-            if best.score < SCORE_EXPIRED {
-                tables.count_eviction(state);
-            }
-        }
-        return Some((line, best.slot));
-    }
-    None
+    let (first, second) = lines(tables, hash)?;
+    let (a, b) = (survey(tables, first, now), survey(tables, second, now));
+    // The emptier line; of two alike, the one with the better slot.
+    let is_first = if a.free == b.free { a.rank >= b.rank } else { a.free > b.free };
+    let ((line, rank), other) = if is_first { ((first, a.rank), (second, b.rank)) } else { ((second, b.rank), (first, a.rank)) };
+    // Another CPU may be faster in the one line, hardly in both.
+    claim_slot(tables, line, rank, now).or_else(|| claim_slot(tables, other.0, other.1, now))
 }
 
-const SCORE_EMPTY: u32 = u32::MAX;
-const SCORE_EXPIRED: u32 = u32::MAX - 1;
+/// Claims the best slot of a line, unless what stands in it must stay.
+#[inline(always)]
+fn claim_slot<T: Tables>(tables: &T, line: T::Line, rank: u32, now: Tick) -> Option<(T::Line, usize)> {
+    let slot = (rank & 7) as usize;
+    let (entry, state) = (line.entry(slot), line.state(slot));
+    // Judged as it is now: a connection may have come to life since.
+    let score = score(tables, entry, state, now);
+    if score == 0 || !line.exchange_entry(slot, entry, BUSY) {
+        return None;
+    }
+    if score != SCORE_EMPTY {
+        tables.add_load(entry_destination(entry), State::activity(state), -1);
+        if score != SCORE_EXPIRED {
+            tables.count_eviction(state);
+        }
+    }
+    Some((line, slot))
+}
+
+/// Scores: 0 for an entry that must stay, 1 and more for one that may go, the more the longer it is idle.
+const SCORE_EMPTY: u32 = SCORE_EXPIRED + 1;
+const SCORE_EXPIRED: u32 = 1 << 28;
 
 /// What a line offers to a new flow.
 #[derive(Clone, Copy)]
 struct Survey {
     /// Slots that are empty or expired.
     free: u32,
-    /// How well the best slot may be taken; 0: not at all.
-    score: u32,
-    slot: usize,
-    entry: u64,
-    state: u32,
+    /// The score of the best slot, and below it in three bits which that is.
+    rank: u32,
 }
 
 #[inline(always)]
-fn survey<L: FlowLine>(line: L, now: Tick, timeouts: &Timeouts) -> Survey {
-    let mut best = Survey { free: 0, score: 0, slot: 0, entry: EMPTY, state: 0 };
+fn survey<T: Tables>(tables: &T, line: T::Line, now: Tick) -> Survey {
+    let mut survey = Survey { free: 0, rank: 0 };
     for slot in 0..LINE_SLOTS {
-        let entry = line.entry(slot);
-        let state = line.state(slot);
-        let score = score(entry, state, now, timeouts);
-        best.free += u32::from(score >= SCORE_EXPIRED);
-        if score > best.score {
-            best = Survey { free: best.free, score, slot, entry, state };
-        }
+        let score = score(tables, line.entry(slot), line.state(slot), now);
+        survey.free = tables.forget(survey.free + u32::from(score >= SCORE_EXPIRED));
+        survey.rank = tables.forget(survey.rank.max(score << 3 | slot as u32));
     }
-    best
+    survey
 }
 
 #[inline(always)]
-fn score(entry: u64, word: u32, now: Tick, timeouts: &Timeouts) -> u32 {
+fn score<T: Tables>(tables: &T, entry: u64, word: u32, now: Tick) -> u32 {
     if entry == EMPTY {
-        return SCORE_EMPTY;
-    }
-    if entry == BUSY {
-        return 0;
-    }
-    if is_expired(word, now, timeouts) {
-        return SCORE_EXPIRED;
-    }
-    if State::of(word).is_proven() {
-        return 0;
-    }
-    now.since(State::seen(word)) + 1
-}
-
-#[inline(always)]
-fn is_expired(word: u32, now: Tick, timeouts: &Timeouts) -> bool {
-    now.since(State::seen(word)) > timeout(State::of(word), timeouts)
-}
-
-#[inline(always)]
-fn load<T: Tables>(tables: &T, destination: u32, state: State, by: i32) {
-    if state.is_active() {
-        tables.add_load(destination, by, 0);
+        SCORE_EMPTY
+    } else if entry == BUSY {
+        0
+    } else if tables.is_over(word, now) {
+        SCORE_EXPIRED
+    } else if State::is_proven(word) {
+        0
     } else {
-        tables.add_load(destination, 0, by);
+        // Not over: at most the longest timeout, 2^27.
+        now.since(State::seen(word)) + 1
     }
-}
-
-#[inline(always)]
-fn unload<T: Tables>(tables: &T, destination: u32, state: State) {
-    load(tables, destination, state, -1);
 }
 
 /// The state after a packet from the client, the servers' side being out of sight: LVS's input-only
@@ -277,30 +235,30 @@ const fn next_state(state: State, protocol: Protocol, flags: TcpFlags) -> State 
     }
 }
 
-/// The state of a connection after the packet that opens it.
+/// The state word of a connection after the packet that opens it: SYN_RECV or a first datagram.
+///
+/// An arithmetic choice: to the verifier a branch would be two connections.
 #[inline(always)]
-pub(super) const fn first_state(protocol: Protocol) -> State {
-    match protocol {
-        Protocol::Tcp => State::SynReceived,
-        Protocol::Udp => State::UdpNew,
-    }
+const fn first_state(is_tcp: u32, now: Tick) -> u32 {
+    const UDP: u32 = State::UdpNew.at(Tick::ZERO);
+    const TCP: u32 = State::SynReceived.at(Tick::ZERO);
+    State::None.at(now) | (UDP - (UDP - TCP) * is_tcp)
 }
-
-/// Why a flow found no place, as a verdict.
-pub(super) const NO_ROOM: Verdict = Verdict::FlowTableFull;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn tcp(state: State, flags: u8) -> State {
+    fn tcp(state: State, flags: u32) -> State {
         next_state(state, Protocol::Tcp, TcpFlags(flags))
     }
 
     #[test]
     fn a_connection_opens_lives_and_closes_as_lvs_sees_it_from_one_side() {
         let (syn, ack, fin, rst) = (TcpFlags::SYN, TcpFlags::ACK, TcpFlags::FIN, TcpFlags::RST);
-        assert_eq!(first_state(Protocol::Tcp), State::SynReceived);
+        let now = Tick::from_nanoseconds(5 << 30);
+        assert_eq!(first_state(1, now), State::SynReceived.at(now));
+        assert_eq!(first_state(0, now), State::UdpNew.at(now));
         assert_eq!(tcp(State::SynReceived, syn), State::SynReceived, "a retransmitted SYN");
         assert_eq!(tcp(State::SynReceived, ack), State::Established);
         assert_eq!(tcp(State::Established, syn), State::Established);
@@ -317,6 +275,6 @@ mod tests {
 
     #[test]
     fn a_second_datagram_proves_a_udp_flow() {
-        assert_eq!(next_state(first_state(Protocol::Udp), Protocol::Udp, TcpFlags(0)), State::Udp);
+        assert_eq!(next_state(State::UdpNew, Protocol::Udp, TcpFlags(0)), State::Udp);
     }
 }

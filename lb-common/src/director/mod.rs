@@ -7,18 +7,18 @@ mod connection;
 mod schedule;
 mod tables;
 
-pub use connection::{Placed, find, insert, timeout};
+pub use connection::{Found, find, insert};
 pub use tables::{FlowLine, Tables};
 
-use crate::flow::{Addresses, Flow, Frame, parse};
-use crate::forward::Forward;
+use crate::flow::{Flow, parse};
+use crate::forward::direct_routing;
 use crate::net::Packet;
 use crate::verdict::Verdict;
 use crate::wire::{
-    DESTINATION_DOWN, DESTINATION_REMOVED, Destination, DestinationHead, FORWARD_DIRECT, FORWARD_LOCAL, Protocol, State,
+    DESTINATION_DOWN, DESTINATION_REMOVED, Destination, FORWARD_DIRECT, FORWARD_LOCAL, Protocol, State,
     entry_destination,
 };
-use connection::{Found, refresh};
+use connection::{refresh, remove};
 use schedule::schedule;
 
 /// What is to be done with a packet. Its bytes are already as they should leave.
@@ -39,48 +39,46 @@ impl Decision {
 /// Decides about one packet, rewrites it if it is forwarded, and counts.
 #[inline(always)]
 pub fn direct<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Decision {
-    let decision = match parse(packet, |bit| tables.admits(bit)) {
-        Ok(Frame::V4(flow)) => steer(packet, tables, &flow),
-        Ok(Frame::V6(flow)) => steer(packet, tables, &flow),
-        Err(verdict) => Decision::of(verdict),
-    };
+    let decision = steer(packet, tables).unwrap_or_else(Decision::of);
     tables.count(decision.verdict);
     decision
 }
 
 #[inline(always)]
-fn steer<P: Packet, T: Tables, A: Addresses>(packet: &mut P, tables: &T, flow: &Flow<A>) -> Decision
-where
-    Flow<A>: Forward,
-{
+fn steer<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Decision, Verdict> {
+    let flow = parse(packet, tables)?;
     if tables.is_peer(flow.ethernet_source) {
-        return Decision::of(Verdict::PeerDirector);
+        return Err(Verdict::PeerDirector);
     }
-    let hash = flow.hash(&|index| tables.seed(index));
-    let number = match find(tables, hash) {
-        Some(found) => match keep(tables, flow, &found) {
-            Keep::Yes => Ok(entry_destination(found.entry)),
-            Keep::ChooseAnew => schedule(tables, flow, hash, Some(&found)),
-            Keep::Forget => {
-                connection::remove(tables, &found);
-                Err(Verdict::NoConnection)
-            }
-        },
-        None => schedule(tables, flow, hash, None),
-    };
-    let number = match number {
-        Ok(number) => number,
-        Err(verdict) => return Decision::of(verdict),
-    };
-    let Some(destination) = tables.destination(number) else {
-        return Decision::of(Verdict::Internal);
-    };
-    let decision = forward(packet, flow, &destination);
+    let number = choose(tables, &flow)?;
+    let destination = tables.destination(number).ok_or(Verdict::Internal)?;
+    let decision = forward(packet, &destination).unwrap_or_else(Decision::of);
     tables.account(number, flow.bytes, decision.verdict);
-    decision
+    Ok(decision)
+}
+
+/// The destination that a flow has, or now gets.
+#[inline(always)]
+fn choose<T: Tables>(tables: &T, flow: &Flow) -> Result<u32, Verdict> {
+    let found = find(tables, flow.hash);
+    if let Some(found) = &found {
+        match keep(tables, flow, found) {
+            Keep::Yes => {
+                refresh(tables, flow, found);
+                return Ok(entry_destination(found.entry));
+            }
+            Keep::Forget => {
+                remove(tables, found);
+                return Err(Verdict::NoConnection);
+            }
+            Keep::ChooseAnew => {}
+        }
+    }
+    schedule(tables, flow, found.as_ref())
 }
 
 /// Whether a connection stays with the destination that its entry names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Keep {
     Yes,
     ChooseAnew,
@@ -88,25 +86,22 @@ enum Keep {
 }
 
 #[inline(always)]
-fn keep<T: Tables, A: Addresses>(tables: &T, flow: &Flow<A>, found: &Found<T::Line>) -> Keep {
-    let DestinationHead { flags, .. } = tables.head(entry_destination(found.entry));
-    let state = State::of(found.state);
+fn keep<T: Tables>(tables: &T, flow: &Flow, found: &Found<T::Line>) -> Keep {
+    let flags = tables.head(entry_destination(found.entry)).flags;
     let opens = flow.tcp_flags.opens();
-    // The common case first: an established connection to a destination without flags.
-    if flags == 0 && !(opens && is_ending(state)) {
-        refresh(tables, flow, found);
-        return Keep::Yes;
+    // The common case first: a destination without flags.
+    if flags == 0 {
+        // Its old connection is over: a SYN begins a new one with the same ports.
+        return if opens && is_ending(State::of(found.state)) { Keep::ChooseAnew } else { Keep::Yes };
     }
-    match flow.protocol {
-        // Its old connection is over: what comes now is a new one with the same ports.
-        Protocol::Tcp if opens && is_ending(state) => Keep::ChooseAnew,
-        Protocol::Tcp if opens && flags & (DESTINATION_DOWN | DESTINATION_REMOVED) != 0 => Keep::ChooseAnew,
-        Protocol::Tcp if flags & DESTINATION_REMOVED != 0 => Keep::Forget,
-        Protocol::Udp if flags & (DESTINATION_DOWN | DESTINATION_REMOVED) != 0 => Keep::ChooseAnew,
-        Protocol::Tcp | Protocol::Udp => {
-            refresh(tables, flow, found);
-            Keep::Yes
-        }
+    let is_gone = flags & (DESTINATION_DOWN | DESTINATION_REMOVED) != 0;
+    match flow.protocol() {
+        _ if !is_gone => Keep::Yes,
+        Protocol::Udp => Keep::ChooseAnew,
+        Protocol::Tcp if opens => Keep::ChooseAnew,
+        // Down: what it has, it may still answer.
+        Protocol::Tcp if flags & DESTINATION_REMOVED == 0 => Keep::Yes,
+        Protocol::Tcp => Keep::Forget,
     }
 }
 
@@ -115,16 +110,13 @@ const fn is_ending(state: State) -> bool {
 }
 
 #[inline(always)]
-fn forward<P: Packet, A: Addresses>(packet: &mut P, flow: &Flow<A>, destination: &Destination) -> Decision
-where
-    Flow<A>: Forward,
-{
+fn forward<P: Packet>(packet: &mut P, destination: &Destination) -> Result<Decision, Verdict> {
     match destination.forward {
-        FORWARD_DIRECT => match flow.direct_routing(packet, destination) {
-            Ok(()) => Decision { verdict: Verdict::DirectRouting, interface: destination.interface },
-            Err(verdict) => Decision::of(verdict),
-        },
-        FORWARD_LOCAL => Decision::of(Verdict::Local),
-        _ => Decision::of(Verdict::Internal),
+        FORWARD_DIRECT => {
+            direct_routing(packet, destination)?;
+            Ok(Decision { verdict: Verdict::DirectRouting, interface: destination.interface })
+        }
+        FORWARD_LOCAL => Err(Verdict::Local),
+        _ => Err(Verdict::Internal),
     }
 }

@@ -3,7 +3,7 @@
 //! Every method is one look-up or one counter. An implementation decides nothing.
 
 use crate::verdict::Verdict;
-use crate::wire::{Destination, DestinationHead, RingSpan, ServiceKey, State, Tick, Timeouts};
+use crate::wire::{Destination, DestinationHead, RingSpan, ServiceKey, Tick};
 
 /// A line of the flow table that other CPUs write to at the same time. Slots are 0 to 4.
 pub trait FlowLine: Copy {
@@ -16,7 +16,7 @@ pub trait FlowLine: Copy {
     /// Publishes an entry in a slot that was claimed.
     fn publish(&self, slot: usize, entry: u64);
 
-    /// The state word of a slot, see [`State::of`].
+    /// The state word of a slot, see [`crate::wire::State::of`].
     fn state(&self, slot: usize) -> u32;
 
     /// Replaces the state word by compare-and-exchange; whether it was `expected`.
@@ -64,8 +64,14 @@ pub trait Tables {
     /// What a destination's head names.
     fn destination(&self, number: u32) -> Option<Destination>;
 
-    /// Idle timeouts.
-    fn timeouts(&self) -> Timeouts;
+    /// Whether a connection of this state word has expired.
+    fn is_over(&self, state: u32, now: Tick) -> bool;
+
+    /// Its argument, of which the verifier then knows nothing.
+    ///
+    /// It follows every path on its own as long as paths differ in a number that it knows. With this
+    /// the ways through ten slots of a flow's two lines are ten and not millions.
+    fn forget(&self, value: u32) -> u32;
 
     /// The time.
     fn now(&self) -> Tick;
@@ -79,9 +85,9 @@ pub trait Tables {
     /// Counts a connection scheduled to a destination.
     fn count_connection(&self, number: u32);
 
-    /// Counts a live entry that had to make room, by what it was.
-    fn count_eviction(&self, state: State);
+    /// Counts a live entry that had to make room, by its state word.
+    fn count_eviction(&self, state: u32);
 
-    /// Adds to what a destination holds, see [`crate::wire::Load`].
-    fn add_load(&self, number: u32, active: i32, inactive: i32);
+    /// Adds to what a destination holds, see [`crate::wire::Load`]; `activity` is 0 or 1.
+    fn add_load(&self, number: u32, activity: usize, by: i32);
 }

@@ -9,7 +9,7 @@ use crate::director::{FlowLine, Tables};
 use crate::verdict::{Action, Verdict};
 use crate::wire::{
     Admission, Counters, Destination, DestinationHead, LINE_SLOTS, Line, Load, RingSpan, Service, ServiceKey, Settings,
-    State, Tick, Timeouts, peer_bit,
+    State, Tick, peer_bit,
 };
 
 /// One director's tables, sized by its settings.
@@ -68,6 +68,22 @@ impl MemoryTables {
         self.nanoseconds.fetch_add(seconds * 1_000_000_000, SeqCst);
     }
 
+    /// How many picks a service has made.
+    pub fn picks(&self, service: u32) -> u64 {
+        self.picks[service as usize].load(SeqCst)
+    }
+
+    /// The pick that a service goes on with.
+    pub fn set_picks(&mut self, service: u32, picks: u64) {
+        self.picks[service as usize] = AtomicU64::new(picks);
+    }
+
+    /// Begins the counters of a destination at zero.
+    pub fn clear_counters(&mut self, number: u32) {
+        self.counters[number as usize] = Default::default();
+        self.loads[number as usize] = Default::default();
+    }
+
     /// How often a verdict was met.
     pub fn verdicts(&self, verdict: Verdict) -> u64 {
         self.verdicts[verdict.index()].load(SeqCst)
@@ -91,8 +107,8 @@ impl MemoryTables {
 
     /// What a destination holds.
     pub fn load(&self, number: u32) -> Load {
-        let [active, inactive] = &self.loads[number as usize];
-        Load { active: active.load(SeqCst), inactive: inactive.load(SeqCst) }
+        let [inactive, active] = &self.loads[number as usize];
+        Load { connections: [inactive.load(SeqCst), active.load(SeqCst)] }
     }
 
     /// A copy of every line of the flow table.
@@ -188,8 +204,12 @@ impl<'a> Tables for &'a MemoryTables {
         }
     }
 
-    fn timeouts(&self) -> Timeouts {
-        self.settings.timeouts
+    fn is_over(&self, state: u32, now: Tick) -> bool {
+        self.settings.timeouts.is_over(state, now)
+    }
+
+    fn forget(&self, value: u32) -> u32 {
+        value
     }
 
     fn now(&self) -> Tick {
@@ -218,14 +238,13 @@ impl<'a> Tables for &'a MemoryTables {
         }
     }
 
-    fn count_eviction(&self, state: State) {
-        self.evictions[state as usize].fetch_add(1, SeqCst);
+    fn count_eviction(&self, state: u32) {
+        self.evictions[State::of(state) as usize].fetch_add(1, SeqCst);
     }
 
-    fn add_load(&self, number: u32, by_active: i32, by_inactive: i32) {
-        if let Some([active, inactive]) = self.loads.get(number as usize) {
-            active.fetch_add(by_active, SeqCst);
-            inactive.fetch_add(by_inactive, SeqCst);
+    fn add_load(&self, number: u32, activity: usize, by: i32) {
+        if let Some(load) = self.loads.get(number as usize) {
+            load[activity].fetch_add(by, SeqCst);
         }
     }
 }

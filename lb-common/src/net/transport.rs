@@ -28,7 +28,7 @@ impl Tcp {
     /// Its control bits.
     #[inline(always)]
     pub const fn flags(&self) -> TcpFlags {
-        TcpFlags(self.flags)
+        TcpFlags(self.flags as u32)
     }
 
     /// Length with options, in bytes; less than 20 in a malformed header.
@@ -38,23 +38,23 @@ impl Tcp {
     }
 }
 
-/// The control bits of a TCP segment.
+/// The control bits of a TCP segment, in the low byte of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpFlags(pub u8);
+pub struct TcpFlags(pub u32);
 
 impl TcpFlags {
     /// No more data from the sender.
-    pub const FIN: u8 = 1;
+    pub const FIN: u32 = 1;
     /// Opens a connection.
-    pub const SYN: u8 = 2;
+    pub const SYN: u32 = 2;
     /// Ends it at once.
-    pub const RST: u8 = 4;
+    pub const RST: u32 = 4;
     /// The acknowledgment field counts.
-    pub const ACK: u8 = 16;
+    pub const ACK: u32 = 16;
 
     /// Whether any of `bits` is set.
     #[inline(always)]
-    pub const fn has(self, bits: u8) -> bool {
+    pub const fn has(self, bits: u32) -> bool {
         self.0 & bits != 0
     }
 

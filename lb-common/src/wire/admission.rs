@@ -9,7 +9,7 @@ use bytemuck::{Pod, Zeroable};
 pub const ADMISSION_WORDS: usize = 1024;
 
 /// The filter: a set bit for every service address. One value of the map `ADMISSION`.
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Admission {
     /// Bit `n` of word `w` stands for hash `64 * w + n`.

@@ -66,7 +66,7 @@ pub struct Destination {
     /// [`FORWARD_DIRECT`] or [`FORWARD_LOCAL`].
     pub forward: u8,
     /// Reserved, 0.
-    pub reserved: [u8; 5],
+    pub reserved: u8,
 }
 
 const _: () = assert!(size_of::<Destination>() == 64);
@@ -101,10 +101,20 @@ const _: () = assert!(size_of::<Counters>() == 32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, align(8))]
 pub struct Load {
-    /// ipvsadm's ActiveConn.
-    pub active: i32,
-    /// ipvsadm's InActConn.
-    pub inactive: i32,
+    /// By [`super::State::activity`]: how many are inactive, how many active.
+    pub connections: [i32; 2],
 }
 
 const _: () = assert!(size_of::<Load>() == 8);
+
+impl Load {
+    /// ipvsadm's ActiveConn.
+    pub const fn active(&self) -> i32 {
+        self.connections[1]
+    }
+
+    /// ipvsadm's InActConn.
+    pub const fn inactive(&self) -> i32 {
+        self.connections[0]
+    }
+}

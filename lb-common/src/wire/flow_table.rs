@@ -62,8 +62,12 @@ pub const fn entry_destination(entry: u64) -> u32 {
 pub struct Tick(u32);
 
 impl Tick {
-    const BITS: u32 = 28;
+    /// Bits of a state word that are its tick.
+    pub const BITS: u32 = 28;
     const MASK: u32 = (1 << Self::BITS) - 1;
+
+    /// The beginning of time.
+    pub const ZERO: Self = Self(0);
 
     /// The tick of a time in nanoseconds.
     #[inline(always)]
@@ -71,17 +75,18 @@ impl Tick {
         Self((nanoseconds >> 30) as u32 & Self::MASK)
     }
 
-    /// A span of seconds in ticks, rounded up; at most 2^27 (4 years).
+    /// What [`Self::since`] is after so many seconds, rounded up; at most 2^27 (4 years).
     pub const fn span(seconds: u32) -> u32 {
-        let ticks = ((seconds as u64 * 1_000_000_000) + (1 << 30) - 1) >> 30;
+        let ticks = (((seconds as u64 * 1_000_000_000) + (1 << 30) - 1) >> 30) + 1;
         if ticks > 1 << 27 { 1 << 27 } else { ticks as u32 }
     }
 
-    /// How many ticks passed since `earlier`. A time that is ahead by a race is 0.
+    /// How many ticks passed since `earlier`, plus one.
+    ///
+    /// Another CPU's clock may have ticked already: a time that is ahead by one is 0, not nine years.
     #[inline(always)]
     pub const fn since(self, earlier: Self) -> u32 {
-        let age = self.0.wrapping_sub(earlier.0) & Self::MASK;
-        if age > Self::MASK / 2 { 0 } else { age }
+        self.0.wrapping_add(1).wrapping_sub(earlier.0) & Self::MASK
     }
 }
 
@@ -147,16 +152,19 @@ impl State {
         Tick(word & Tick::MASK)
     }
 
-    /// Whether it counts as ActiveConn rather than InActConn (Linux 6.12, `tcp_state_active_table`).
+    /// 1 for a state word that counts as ActiveConn, 0 for one that counts as InActConn
+    /// (Linux 6.12, `tcp_state_active_table`). A number, since a branch is one more way to verify.
     #[inline(always)]
-    pub const fn is_active(self) -> bool {
-        matches!(self, Self::SynReceived | Self::Established)
+    pub const fn activity(word: u32) -> usize {
+        const ACTIVE: u32 = 1 << State::SynReceived as u32 | 1 << State::Established as u32;
+        (ACTIVE >> (word >> Tick::BITS) & 1) as usize
     }
 
-    /// Whether a flood can't take its place: the client has shown that it is there.
+    /// Whether a flood can't take the place of a state word: the client has shown that it is there.
     #[inline(always)]
-    pub const fn is_proven(self) -> bool {
-        matches!(self, Self::Established | Self::Udp)
+    pub const fn is_proven(word: u32) -> bool {
+        const PROVEN: u32 = 1 << State::Established as u32 | 1 << State::Udp as u32;
+        PROVEN >> (word >> Tick::BITS) & 1 == 1
     }
 
     /// The label of metrics.
@@ -171,5 +179,40 @@ impl State {
             Self::Udp => "udp",
             Self::TimeWait => "time_wait",
         }
+    }
+}
+
+/// How long a connection may be idle, in ticks, by the number of its [`State`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Timeouts {
+    ticks: [u32; 16],
+}
+
+const _: () = assert!(size_of::<Timeouts>() == 64);
+
+impl Timeouts {
+    /// From what `ipvsadm --set tcp tcpfin udp` takes, in seconds. The other states have LVS's own.
+    pub const fn new(tcp: u32, tcp_fin: u32, udp: u32) -> Self {
+        let mut ticks = [Tick::span(10); 16];
+        ticks[State::SynReceived as usize] = Tick::span(60);
+        ticks[State::Established as usize] = Tick::span(tcp);
+        ticks[State::FinWait as usize] = Tick::span(tcp_fin);
+        ticks[State::TimeWait as usize] = Tick::span(120);
+        ticks[State::UdpNew as usize] = Tick::span(udp);
+        ticks[State::Udp as usize] = Tick::span(udp);
+        Self { ticks }
+    }
+
+    /// The idle timeout of a state word, in ticks.
+    #[inline(always)]
+    pub const fn of(&self, word: u32) -> u32 {
+        self.ticks[(word >> Tick::BITS) as usize & 15]
+    }
+
+    /// Whether the connection of a state word has been idle for longer than its state allows.
+    #[inline(always)]
+    pub const fn is_over(&self, word: u32, now: Tick) -> bool {
+        now.since(State::seen(word)) > self.of(word)
     }
 }

@@ -18,9 +18,9 @@ pub use destination::{
     Counters, DESTINATION_DOWN, DESTINATION_MAX, DESTINATION_REMOVED, Destination, DestinationHead, FORWARD_DIRECT,
     FORWARD_LOCAL, Load,
 };
-pub use flow_table::{BUSY, EMPTY, LINE_SLOTS, Line, State, Tick, entry, entry_destination, entry_tag, tag_of};
+pub use flow_table::{BUSY, EMPTY, LINE_SLOTS, Line, State, Tick, Timeouts, entry, entry_destination, entry_tag, tag_of};
 pub use ring::{RING_CHUNK, RING_SLOTS_MAX, RingSpan};
-pub use service::{Family, Protocol, Service, ServiceKey, Timeouts};
+pub use service::{Family, Protocol, Service, ServiceKey};
 pub use settings::{PEERS_MAX, Seed, Settings, VERDICT_COUNTERS, VERDICT_STRIDE, peer_bit};
 
 /// The version of all layouts in this module together.

@@ -3,8 +3,9 @@
 use bytemuck::{Pod, Zeroable};
 
 /// An address family.
+// A word: what is narrower is copied in pieces that straddle words, which a program's stack doesn't take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
+#[repr(u32)]
 pub enum Family {
     /// IPv4.
     V4 = 4,
@@ -13,8 +14,9 @@ pub enum Family {
 }
 
 /// A transport protocol that can be scheduled, by its IANA number.
+// A word, as `Family` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
+#[repr(u32)]
 pub enum Protocol {
     /// RFC 9293.
     Tcp = 6,
@@ -24,7 +26,7 @@ pub enum Protocol {
 
 /// The key of a service: what a packet is compared with. Key of the map `SERVICE_INDEX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
-#[repr(C, align(4))]
+#[repr(C, align(8))]
 pub struct ServiceKey {
     /// IPv6 in network byte order; IPv4 in the first four bytes, the others zero.
     pub address: [u8; 16],
@@ -34,27 +36,17 @@ pub struct ServiceKey {
     pub protocol: u8,
     /// [`Family`].
     pub family: u8,
+    /// 0. Whole words: the stack of a program takes no others.
+    pub reserved: [u8; 4],
 }
 
-const _: () = assert!(size_of::<ServiceKey>() == 20);
+const _: () = assert!(size_of::<ServiceKey>() == 24);
 
 impl ServiceKey {
     /// Its family; what is not 6 is IPv4.
     pub const fn family(&self) -> Family {
         if self.family == Family::V6 as u8 { Family::V6 } else { Family::V4 }
     }
-}
-
-/// How long an idle connection is kept, in [`super::Tick`]s: `ipvsadm --set tcp tcpfin udp`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
-pub struct Timeouts {
-    /// Established TCP.
-    pub tcp: u32,
-    /// TCP after a FIN.
-    pub tcp_fin: u32,
-    /// UDP.
-    pub udp: u32,
 }
 
 /// A service. A value of the map `SERVICES`, at the index that `SERVICE_INDEX` gives.
@@ -70,7 +62,7 @@ pub struct Service {
     /// 1 = rr, 2 = wrr: for whoever reads the table; the program needs only the ring.
     pub scheduler: u8,
     /// Reserved, 0.
-    pub reserved: [u8; 27],
+    pub reserved: [u8; 23],
 }
 
 const _: () = assert!(size_of::<Service>() == 64);

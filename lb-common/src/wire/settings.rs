@@ -40,11 +40,11 @@ pub struct Settings {
     pub peer_filter: u64,
     /// Idle timeouts.
     pub timeouts: Timeouts,
-    /// Reserved, 0.
-    pub reserved: u32,
+    /// 0, of which the verifier knows nothing, see [`crate::director::Tables::forget`].
+    pub nothing: u64,
 }
 
-const _: () = assert!(size_of::<Settings>() == 96);
+const _: () = assert!(size_of::<Settings>() == 152);
 
 /// The bit (0 to 63) of an Ethernet address in [`Settings::peer_filter`].
 ///

@@ -1,0 +1,246 @@
+//! Any model that is allowed, written as a file, is read as the same model.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::HashSet,
+    fmt::Write as _,
+    hash::Hash,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use proptest::{collection::vec, option, prelude::*};
+
+use super::parse;
+use crate::model::{
+    AddressOwner, Check, CheckKind, Director, ForwardMethod, Model, Peer, Protocol, RealServer, Scheduler,
+    ServiceId, TableSizes, Timeouts, VirtualService, WEIGHT_MAX, XdpMode,
+};
+
+proptest! {
+    #[test]
+    fn a_model_survives_its_file(model in model()) {
+        let text = written(&model);
+        match parse("lb.toml", &text) {
+            Ok(read) => prop_assert_eq!(read, model),
+            Err(errors) => prop_assert!(false, "{}\n{}", errors, text),
+        }
+    }
+
+    /// No input panics, and no error loses its line.
+    #[test]
+    fn any_text_is_a_model_or_errors_with_lines(lines in vec("[\\[\\]{}=.,'\"a-z_0-9 é\n]{0,20}", 0..8)) {
+        if let Err(errors) = parse("lb.toml", &lines.join("\n")) {
+            for line in errors.to_string().lines() {
+                prop_assert!(line.starts_with("lb.toml:") || line.starts_with("and "), "{}", line);
+            }
+            prop_assert!(errors.iter().all(|error| error.place.is_some()));
+        }
+    }
+}
+
+fn model() -> impl Strategy<Value = Model> {
+    (director(), vec(service(), 0..6)).prop_map(|(director, services)| {
+        let services = distinct(services, |service| service.id);
+        Model { director, services }
+    })
+}
+
+fn director() -> impl Strategy<Value = Director> {
+    let metrics = option::of((any::<IpAddr>(), any::<u16>()).prop_map(SocketAddr::from));
+    let xdp_mode = prop_oneof![Just(XdpMode::Auto), Just(XdpMode::Native), Just(XdpMode::Generic)];
+    let owner = prop_oneof![Just(AddressOwner::Director), Just(AddressOwner::Operator)];
+    (vec(interface(), 0..4), xdp_mode, metrics, vec(peer(), 0..4), owner, timeouts(), table_sizes()).prop_map(
+        |(interfaces, xdp_mode, metrics, peers, service_addresses, timeouts, tables)| Director {
+            interfaces: distinct(interfaces, Clone::clone),
+            xdp_mode,
+            metrics,
+            peers: distinct(peers, |&peer| peer),
+            service_addresses,
+            timeouts,
+            tables,
+        },
+    )
+}
+
+fn peer() -> impl Strategy<Value = Peer> {
+    let mac = any::<[u8; 6]>().prop_map(|mut mac| {
+        // Local, not a group's: IEEE 802.
+        mac[0] = mac[0] & !1 | 2;
+        Peer::Mac(mac)
+    });
+    prop_oneof![mac, v4_addresses().prop_map(Peer::Address), v6_addresses().prop_map(Peer::Address)]
+}
+
+fn timeouts() -> impl Strategy<Value = Timeouts> {
+    let seconds = || (1..=31 * 86_400_u64).prop_map(Duration::from_secs);
+    (seconds(), seconds(), seconds()).prop_map(|(tcp, tcp_fin, udp)| Timeouts { tcp, tcp_fin, udp })
+}
+
+/// Sizes with room for every model here.
+fn table_sizes() -> impl Strategy<Value = TableSizes> {
+    (1_024..=1_u32 << 27, 6..=1_u32 << 16, 100..=1_048_574_u32, 1_u32 << 20..=1_u32 << 26).prop_map(
+        |(flows, services, destinations, ring_slots)| TableSizes {
+            flows,
+            services,
+            destinations,
+            ring_slots,
+        },
+    )
+}
+
+fn service() -> impl Strategy<Value = VirtualService> {
+    let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)];
+    let scheduler = prop_oneof![Just(Scheduler::Rr), Just(Scheduler::Wrr)];
+    let real_servers = |v6| vec(real_server(v6), 0..8);
+    let ends = any::<bool>().prop_flat_map(move |v6| (address(v6), real_servers(v6)));
+    (protocol, ends, 1..=u16::MAX, scheduler, option::of(check())).prop_map(
+        |(protocol, (address, real_servers), port, scheduler, check)| {
+            let mut real_servers = distinct(real_servers, |real_server| real_server.address);
+            let mut names = HashSet::new();
+            // The weights of wrr have to fit a ring.
+            let heaviest = if scheduler == Scheduler::Wrr { 10_000 } else { WEIGHT_MAX };
+            for real_server in &mut real_servers {
+                real_server.port = port;
+                real_server.weight = real_server.weight.min(heaviest);
+                real_server.name.take_if(|name| !names.insert(name.clone()));
+                if real_server.address == address {
+                    real_server.forward = ForwardMethod::Local;
+                    real_server.interface = None;
+                }
+            }
+            VirtualService { id: ServiceId { protocol, address, port }, scheduler, check, real_servers }
+        },
+    )
+}
+
+fn real_server(v6: bool) -> impl Strategy<Value = RealServer> {
+    let forward = prop_oneof![Just(ForwardMethod::DirectRouting), Just(ForwardMethod::Local)];
+    let name = option::of(any::<String>().prop_map(|name| {
+        let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+        if name.is_empty() { "web".to_owned() } else { name }
+    }));
+    (name, address(v6), 0..=WEIGHT_MAX, forward, option::of(interface())).prop_map(
+        |(name, address, weight, forward, interface)| RealServer {
+            name,
+            address,
+            port: 0,
+            weight,
+            forward,
+            interface: interface.filter(|_| forward == ForwardMethod::DirectRouting),
+        },
+    )
+}
+
+fn check() -> impl Strategy<Value = Check> {
+    (option::of(1..=u16::MAX), 100..=86_400_000_u64, 10..=86_400_000_u64, 1..=1_000_u32, 1..=1_000_u32)
+        .prop_map(|(port, interval, timeout, rise, fall)| Check {
+            kind: CheckKind::Tcp { port },
+            interval: Duration::from_millis(interval),
+            timeout: Duration::from_millis(timeout.min(interval)),
+            rise,
+            fall,
+        })
+}
+
+fn interface() -> impl Strategy<Value = String> {
+    "[a-zé][a-z0-9.@_-]{0,13}"
+}
+
+fn address(v6: bool) -> BoxedStrategy<IpAddr> {
+    if v6 { v6_addresses().boxed() } else { v4_addresses().boxed() }
+}
+
+fn v4_addresses() -> impl Strategy<Value = IpAddr> {
+    any::<u32>().prop_map(|bits| {
+        let [_, b, c, d] = bits.to_be_bytes();
+        IpAddr::V4(Ipv4Addr::new(10, b, c, d))
+    })
+}
+
+fn v6_addresses() -> impl Strategy<Value = IpAddr> {
+    any::<[u16; 7]>().prop_map(|[b, c, d, e, f, g, h]| IpAddr::V6(Ipv6Addr::new(0xfd00, b, c, d, e, f, g, h)))
+}
+
+fn distinct<T, K: Eq + Hash>(list: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
+    let mut seen = HashSet::new();
+    list.into_iter().filter(|item| seen.insert(key(item))).collect()
+}
+
+/// The model as a file.
+fn written(model: &Model) -> String {
+    let mut text = String::new();
+    write_director(&mut text, &model.director);
+    for service in &model.services {
+        write_service(&mut text, service);
+    }
+    text
+}
+
+fn write_director(text: &mut String, director: &Director) {
+    let Director { interfaces, xdp_mode, metrics, peers, service_addresses, timeouts, tables } = director;
+    let xdp_mode = match xdp_mode {
+        XdpMode::Auto => "auto",
+        XdpMode::Native => "native",
+        XdpMode::Generic => "generic",
+    };
+    let owner = match service_addresses {
+        AddressOwner::Director => "director",
+        AddressOwner::Operator => "operator",
+    };
+    let peers: Vec<_> = peers
+        .iter()
+        .map(|peer| match peer {
+            Peer::Address(address) => address.to_string(),
+            Peer::Mac(mac) => mac.map(|byte| format!("{byte:02x}")).join(":"),
+        })
+        .collect();
+    // JSON's strings and arrays of strings are TOML's too.
+    let json = |strings: &[String]| serde_json::to_string(strings).unwrap();
+    writeln!(text, "[director]\ninterfaces = {}\nxdp_mode = '{xdp_mode}'", json(interfaces)).unwrap();
+    writeln!(text, "peers = {}\nservice_addresses = '{owner}'", json(&peers)).unwrap();
+    if let Some(metrics) = metrics {
+        writeln!(text, "metrics = '{metrics}'").unwrap();
+    }
+    let Timeouts { tcp, tcp_fin, udp } = timeouts;
+    writeln!(text, "[director.timeouts]\ntcp = {}\ntcp_fin = '{}s'", tcp.as_secs(), tcp_fin.as_secs())
+        .unwrap();
+    writeln!(text, "udp = '{}'", humantime::format_duration(*udp)).unwrap();
+    let TableSizes { flows, services, destinations, ring_slots } = tables;
+    writeln!(text, "[tables]\nflows = {flows}\nservices = {services}").unwrap();
+    writeln!(text, "destinations = {destinations}\nring_slots = {ring_slots}").unwrap();
+}
+
+fn write_service(text: &mut String, service: &VirtualService) {
+    let VirtualService { id: ServiceId { protocol, address, port }, scheduler, check, real_servers } =
+        service;
+    let protocol = match protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+    };
+    let address = SocketAddr::new(*address, *port);
+    writeln!(text, "[[virtual_service]]\nprotocol = '{protocol}'\naddress = '{address}'").unwrap();
+    writeln!(text, "scheduler = '{scheduler}'").unwrap();
+    if let Some(Check { kind: CheckKind::Tcp { port }, interval, timeout, rise, fall }) = check {
+        writeln!(text, "[virtual_service.check]\ntype = 'tcp'\nrise = {rise}\nfall = {fall}").unwrap();
+        writeln!(text, "interval = '{}ms'\ntimeout = '{}ms'", interval.as_millis(), timeout.as_millis())
+            .unwrap();
+        if let Some(port) = port {
+            writeln!(text, "port = {port}").unwrap();
+        }
+    }
+    for RealServer { name, address, port, weight, forward, interface } in real_servers {
+        let forward = match forward {
+            ForwardMethod::DirectRouting => "direct-routing",
+            ForwardMethod::Local => "local",
+        };
+        let address = SocketAddr::new(*address, *port);
+        writeln!(text, "[[virtual_service.real_server]]\naddress = '{address}'\nweight = {weight}").unwrap();
+        writeln!(text, "forward = '{forward}'").unwrap();
+        for (key, value) in [("name", name), ("interface", interface)] {
+            if let Some(value) = value {
+                writeln!(text, "{key} = {}", serde_json::to_string(value).unwrap()).unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! `[director]` and `[tables]`.
+
+use std::{collections::HashMap, fmt::Display, hash::Hash, time::Duration};
+
+use lb_common::wire::{DESTINATION_MAX, PEERS_MAX};
+use toml::Spanned;
+
+use super::{Report, within};
+use crate::{
+    config::{
+        address,
+        duration::Limits,
+        error::Problem,
+        raw::{RawDirector, RawTables, RawTimeouts},
+        words::{SERVICE_ADDRESSES, XDP_MODE},
+    },
+    model::{Director, TableSizes, Timeouts},
+};
+
+/// ipvsadm(8), `--set`: seconds, and the kernel refuses more than 31 days.
+const TIMEOUT: Limits =
+    Limits { range: Duration::from_secs(1)..=Duration::from_secs(31 * 86_400), told: "1 s to 31 days" };
+
+pub(super) fn director(raw: &RawDirector, tables: &RawTables, report: &mut Report<'_>) -> Director {
+    let defaults = Director::default();
+    if let Some(one_more) = raw.peers.get(PEERS_MAX as usize) {
+        report.refuse(one_more, Problem::TooManyPeers);
+    }
+    Director {
+        interfaces: distinct(&raw.interfaces, "the interface", address::interface, report),
+        xdp_mode: report.accept_or(raw.xdp_mode.as_ref(), defaults.xdp_mode, |word| XDP_MODE.read(word)),
+        metrics: report
+            .accept_or(raw.metrics.as_ref(), defaults.metrics, |text| address::listener(text).map(Some)),
+        peers: distinct(&raw.peers, "the peer", address::peer, report),
+        service_addresses: report.accept_or(
+            raw.service_addresses.as_ref(),
+            defaults.service_addresses,
+            |word| SERVICE_ADDRESSES.read(word),
+        ),
+        timeouts: timeouts(&raw.timeouts, report),
+        tables: table_sizes(tables, report),
+    }
+}
+
+/// A list that names nothing twice.
+fn distinct<T: Clone + Eq + Hash>(
+    list: &[Spanned<String>],
+    what: impl Display,
+    read: impl Fn(&str) -> Result<T, Problem>,
+    report: &mut Report<'_>,
+) -> Vec<T> {
+    let mut firsts = HashMap::new();
+    let mut values = Vec::new();
+    for at in list {
+        let Some(value) = report.accept(at, |text| read(text)) else { continue };
+        if let Some(first) = firsts.insert(value.clone(), at) {
+            let what = format!("{what} {}", at.get_ref());
+            report.refuse(at, Problem::Duplicate { what, line: report.line(first) });
+        }
+        values.push(value);
+    }
+    values
+}
+
+fn timeouts(raw: &RawTimeouts, report: &mut Report<'_>) -> Timeouts {
+    let defaults = Timeouts::default();
+    Timeouts {
+        tcp: report.accept_or(raw.tcp.as_ref(), defaults.tcp, |raw| raw.whole_seconds_within(&TIMEOUT)),
+        tcp_fin: report
+            .accept_or(raw.tcp_fin.as_ref(), defaults.tcp_fin, |raw| raw.whole_seconds_within(&TIMEOUT)),
+        udp: report.accept_or(raw.udp.as_ref(), defaults.udp, |raw| raw.whole_seconds_within(&TIMEOUT)),
+    }
+}
+
+fn table_sizes(raw: &RawTables, report: &mut Report<'_>) -> TableSizes {
+    let defaults = TableSizes::default();
+    let mut size =
+        |at: Option<&Spanned<i64>>, default, range| report.accept_or(at, default, |&n| within(n, &range));
+    TableSizes {
+        flows: size(raw.flows.as_ref(), defaults.flows, 1 << 10..=1 << 27),
+        services: size(raw.services.as_ref(), defaults.services, 1..=1 << 16),
+        destinations: size(raw.destinations.as_ref(), defaults.destinations, 1..=DESTINATION_MAX),
+        ring_slots: size(raw.ring_slots.as_ref(), defaults.ring_slots, 1..=1 << 26),
+    }
+}

@@ -1,0 +1,93 @@
+//! A BPF array in the daemon's memory: the very bytes that the program works on.
+//!
+//! Written by volatile stores of whole words or records; nothing here orders them but the order of
+//! the calls. What an element means is the caller's to know.
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+
+use bytemuck::Pod;
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+/// All values of one array. `T` is the map's value; its size is a multiple of eight, as the kernel lays it out.
+pub(super) struct MappedArray<T> {
+    start: NonNull<T>,
+    values: usize,
+    marker: PhantomData<T>,
+}
+
+// SAFETY: the memory is shared with the kernel anyway; all accesses are volatile or atomic.
+unsafe impl<T: Send> Send for MappedArray<T> {}
+// SAFETY: likewise.
+unsafe impl<T: Send> Sync for MappedArray<T> {}
+
+impl<T: Pod> MappedArray<T> {
+    const ASSERT: () = assert!(size_of::<T>() % 8 == 0 && align_of::<T>() <= 64);
+
+    /// Maps `values` values of an array that was made with `BPF_F_MMAPABLE` (Linux 5.5).
+    pub(super) fn new(map: BorrowedFd<'_>, values: u32) -> io::Result<Self> {
+        const { Self::ASSERT };
+        let values = values as usize;
+        let bytes = values * size_of::<T>();
+        // SAFETY: a new mapping at an address of the kernel's choice, of a map that is at least as large.
+        let start = unsafe {
+            mmap(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, map, 0)
+        }?;
+        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mapped at address zero"))?;
+        Ok(Self { start, values, marker: PhantomData })
+    }
+
+    /// How many values there are.
+    pub(super) const fn len(&self) -> usize {
+        self.values
+    }
+
+    fn at(&self, index: usize) -> *mut T {
+        assert!(index < self.values, "value {index} of {}", self.values);
+        // SAFETY: `index` is within the mapping.
+        unsafe { self.start.as_ptr().add(index) }
+    }
+
+    /// One value. Where the program writes to it meanwhile, its words may be of different times.
+    pub(super) fn read(&self, index: usize) -> T {
+        // SAFETY: within the mapping, aligned as the kernel aligned it, and any bytes are a T.
+        unsafe { self.at(index).read_volatile() }
+    }
+
+    /// Writes one value, which the program must not be reading.
+    pub(super) fn write(&self, index: usize, value: T) {
+        // SAFETY: as in `read`; concurrent readers see bytes, never references.
+        unsafe { self.at(index).write_volatile(value) }
+        // What is published afterwards names what was written before.
+        std::sync::atomic::fence(Ordering::Release);
+    }
+
+    /// An aligned word at `offset` bytes of a value, to be shared with the program.
+    pub(super) fn word(&self, index: usize, offset: usize) -> &AtomicU64 {
+        assert!(offset % 8 == 0 && offset + 8 <= size_of::<T>(), "word at {offset}");
+        // SAFETY: within the value, see the assertion.
+        let word = unsafe { self.at(index).cast::<u8>().add(offset) };
+        // SAFETY: aligned, mapped as long as `self`, and written by atomic or whole-word instructions only.
+        unsafe { AtomicU64::from_ptr(word.cast()) }
+    }
+
+    /// An aligned half word at `offset` bytes of a value.
+    pub(super) fn half(&self, index: usize, offset: usize) -> &AtomicI32 {
+        assert!(offset % 4 == 0 && offset + 4 <= size_of::<T>(), "half at {offset}");
+        // SAFETY: within the value, see the assertion.
+        let half = unsafe { self.at(index).cast::<u8>().add(offset) };
+        // SAFETY: as in `word`.
+        unsafe { AtomicI32::from_ptr(half.cast()) }
+    }
+}
+
+impl<T> Drop for MappedArray<T> {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `new` made; no reference to it outlives `self`.
+        let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.values * size_of::<T>()) };
+        debug_assert!(unmapped.is_ok(), "munmap: {unmapped:?}");
+    }
+}

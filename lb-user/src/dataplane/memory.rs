@@ -1,0 +1,99 @@
+//! The twin of the kernel's tables: the same changes, carried out on tables in memory.
+
+use lb_common::host::MemoryTables;
+use lb_common::wire::{Admission, RingSpan, Settings, peer_bit};
+
+use super::{Change, Dataplane, Error, Held, HeldDestination, HeldService};
+
+/// A director's tables in memory, for tests and rehearsals.
+pub struct MemoryDataplane {
+    /// The tables, on which `lb_common::director::direct` decides.
+    pub tables: MemoryTables,
+    held: Held,
+}
+
+impl MemoryDataplane {
+    /// Empty tables.
+    pub fn new(settings: Settings) -> Self {
+        Self { tables: MemoryTables::new(settings), held: Held::empty(settings) }
+    }
+}
+
+impl Dataplane for MemoryDataplane {
+    fn held(&self) -> Result<Held, Error> {
+        let mut held = Held::empty(self.tables.settings);
+        held.peers = self.tables.peers.iter().map(|&word| bytes_of_peer(word)).collect();
+        held.interfaces.clone_from(&self.held.interfaces);
+        for (&key, &index) in &self.tables.service_index {
+            let service = self.tables.services[index as usize];
+            let span = RingSpan::from_word(service.ring);
+            let ring = self.tables.rings[span.first as usize..][..span.slots as usize].to_vec();
+            held.services.insert(index, HeldService { key, scheduler: service.scheduler, span, ring });
+        }
+        for (number, head) in (0..).zip(&self.tables.heads).filter(|(_, head)| head.record != 0) {
+            let destination = self.tables.destinations[head.record as usize];
+            held.destinations.insert(number, HeldDestination { head: *head, destination });
+        }
+        Ok(held)
+    }
+
+    fn picks(&self, service: u32) -> u64 {
+        self.tables.picks(service)
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<(), Error> {
+        let tables = &mut self.tables;
+        match change {
+            Change::AddInterface(interface) => drop(self.held.interfaces.insert(*interface)),
+            Change::RemoveInterface(interface) => drop(self.held.interfaces.remove(interface)),
+            Change::SetPeers(peers) => {
+                tables.peers = peers.iter().map(word_of_peer).collect();
+                tables.settings.peer_filter = peer_filter(peers);
+            }
+            Change::SetTimeouts(timeouts) => tables.settings.timeouts = *timeouts,
+            Change::PutDestination { number, head, destination, is_new } => {
+                if *is_new {
+                    tables.clear_counters(*number);
+                }
+                tables.destinations[head.record as usize] = *destination;
+                tables.heads[*number as usize] = *head;
+            }
+            Change::FlagDestination { number, head } => tables.heads[*number as usize] = *head,
+            Change::FreeDestination(number) => tables.heads[*number as usize] = bytemuck::Zeroable::zeroed(),
+            Change::WriteRing { first, slots } => {
+                tables.rings[*first as usize..][..slots.len()].copy_from_slice(slots);
+            }
+            Change::PutService { index, service } => {
+                tables.services[*index as usize] = *service;
+                tables.set_picks(*index, service.picks);
+            }
+            Change::PublishRing { index, ring, picks, scheduler } => {
+                let service = &mut tables.services[*index as usize];
+                service.scheduler = *scheduler;
+                service.ring = ring.to_word();
+                tables.set_picks(*index, *picks);
+            }
+            Change::AddKey(key, index) => drop(tables.service_index.insert(*key, *index)),
+            Change::RemoveKey(key) => drop(tables.service_index.remove(key)),
+            Change::FreeService(index) => tables.services[*index as usize] = bytemuck::Zeroable::zeroed(),
+            Change::SetAdmission(admission) => tables.admission = Admission::clone(admission),
+        }
+        Ok(())
+    }
+}
+
+/// An Ethernet address as the tables have it: in the low six bytes of a native word.
+pub(super) fn word_of_peer(&[a, b, c, d, e, f]: &[u8; 6]) -> u64 {
+    u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+}
+
+/// Back again.
+pub(super) fn bytes_of_peer(word: u64) -> [u8; 6] {
+    let [a, b, c, d, e, f, _, _] = word.to_le_bytes();
+    [a, b, c, d, e, f]
+}
+
+/// The filter that stands before the look-up of a peer.
+pub(super) fn peer_filter<'a>(peers: impl IntoIterator<Item = &'a [u8; 6]>) -> u64 {
+    peers.into_iter().fold(0, |filter, peer| filter | 1 << peer_bit(word_of_peer(peer)))
+}

@@ -1,0 +1,252 @@
+//! The tables of a director, as the daemon reaches them: read once, then changed step by step.
+//!
+//! A [`Change`] is one primitive write. What changes follow from a config, and in which order, is
+//! `plan`'s to know; here nothing is decided.
+
+mod kernel;
+mod mapped;
+mod memory;
+mod object;
+mod sizes;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lb_common::wire::{
+    Admission, Destination, DestinationHead, RingSpan, Service, ServiceKey, Settings, State, Timeouts,
+};
+
+pub use kernel::{Adoption, KernelDataplane};
+pub use memory::MemoryDataplane;
+pub use object::OBJECT;
+pub use sizes::Sizes;
+
+/// One write to the tables. Every one leaves them fit for packets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Lets packets out by an interface (ifindex).
+    AddInterface(u32),
+    /// No packet leaves by it any more.
+    RemoveInterface(u32),
+    /// Replaces the Ethernet addresses of peer directors.
+    SetPeers(BTreeSet<[u8; 6]>),
+    /// Replaces the idle timeouts.
+    SetTimeouts(Timeouts),
+    /// Fills a record that nothing names, then publishes it under a number.
+    PutDestination {
+        /// Its number.
+        number: u32,
+        /// The record and the flags.
+        head: DestinationHead,
+        /// What the record holds.
+        destination: Destination,
+        /// Whether the number was free, and its counters are to begin at zero.
+        is_new: bool,
+    },
+    /// Replaces the flags of a destination, and nothing else.
+    FlagDestination {
+        /// Its number.
+        number: u32,
+        /// The record that it has, and the new flags.
+        head: DestinationHead,
+    },
+    /// Gives a number back that nothing names any more.
+    FreeDestination(u32),
+    /// Fills a part of the map of rings that nothing names.
+    WriteRing {
+        /// The first slot.
+        first: u32,
+        /// Numbers of destinations.
+        slots: Vec<u32>,
+    },
+    /// Fills a service that no key names.
+    PutService {
+        /// Its index.
+        index: u32,
+        /// The whole record.
+        service: Service,
+    },
+    /// Publishes another ring for a service.
+    PublishRing {
+        /// The service's index.
+        index: u32,
+        /// Where the ring lies.
+        ring: RingSpan,
+        /// The pick to go on with.
+        picks: u64,
+        /// The scheduler that made the ring, see [`Service::scheduler`].
+        scheduler: u8,
+    },
+    /// Makes a service known by its key.
+    AddKey(ServiceKey, u32),
+    /// The service is no longer known.
+    RemoveKey(ServiceKey),
+    /// Clears a service that no key names any more.
+    FreeService(u32),
+    /// Replaces the admission filter.
+    SetAdmission(Box<Admission>),
+}
+
+/// A director's tables.
+pub trait Dataplane {
+    /// Everything that a plan starts from.
+    fn held(&self) -> Result<Held, Error>;
+
+    /// How many picks a service has made.
+    fn picks(&self, service: u32) -> u64;
+
+    /// Carries out one change.
+    fn apply(&mut self, change: &Change) -> Result<(), Error>;
+}
+
+/// What the tables hold.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Sizes and timeouts.
+    pub settings: Settings,
+    /// Services by index.
+    pub services: BTreeMap<u32, HeldService>,
+    /// Destinations by number.
+    pub destinations: BTreeMap<u32, HeldDestination>,
+    /// Peer directors.
+    pub peers: BTreeSet<[u8; 6]>,
+    /// Interfaces (ifindex) that packets may leave by.
+    pub interfaces: BTreeSet<u32>,
+}
+
+/// A service in the tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldService {
+    /// Who it is.
+    pub key: ServiceKey,
+    /// See [`Service::scheduler`].
+    pub scheduler: u8,
+    /// Where its ring lies.
+    pub span: RingSpan,
+    /// Its ring.
+    pub ring: Vec<u32>,
+}
+
+/// A destination in the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldDestination {
+    /// Its record's index, and its flags.
+    pub head: DestinationHead,
+    /// Its record.
+    pub destination: Destination,
+}
+
+impl Held {
+    /// Empty tables.
+    pub fn empty(settings: Settings) -> Self {
+        Self {
+            settings,
+            services: BTreeMap::new(),
+            destinations: BTreeMap::new(),
+            peers: BTreeSet::new(),
+            interfaces: BTreeSet::new(),
+        }
+    }
+
+    /// Follows a change that was carried out, so that the tables need not be read again.
+    ///
+    /// A ring that was written stands in no service yet; whoever publishes it gives its slots.
+    pub fn follow(&mut self, changes: &[Change]) {
+        let mut written: BTreeMap<u32, &Vec<u32>> = BTreeMap::new();
+        let ring_of = |written: &BTreeMap<u32, &Vec<u32>>, span: RingSpan| {
+            written.get(&span.first).map_or(Vec::new(), |slots| (*slots).clone())
+        };
+        for change in changes {
+            match change {
+                Change::AddInterface(interface) => drop(self.interfaces.insert(*interface)),
+                Change::RemoveInterface(interface) => drop(self.interfaces.remove(interface)),
+                Change::SetPeers(peers) => self.peers.clone_from(peers),
+                Change::SetTimeouts(timeouts) => self.settings.timeouts = *timeouts,
+                Change::PutDestination { number, head, destination, .. } => {
+                    let held = HeldDestination { head: *head, destination: *destination };
+                    self.destinations.insert(*number, held);
+                }
+                Change::FlagDestination { number, head } => {
+                    if let Some(held) = self.destinations.get_mut(number) {
+                        held.head = *head;
+                    }
+                }
+                Change::FreeDestination(number) => drop(self.destinations.remove(number)),
+                Change::WriteRing { first, slots } => drop(written.insert(*first, slots)),
+                Change::PutService { index, service } => {
+                    let span = RingSpan::from_word(service.ring);
+                    let ring = ring_of(&written, span);
+                    let held = HeldService { key: service.key, scheduler: service.scheduler, span, ring };
+                    self.services.insert(*index, held);
+                }
+                Change::PublishRing { index, ring: span, scheduler, .. } => {
+                    let ring = ring_of(&written, *span);
+                    if let Some(service) = self.services.get_mut(index) {
+                        (service.span, service.ring, service.scheduler) = (*span, ring, *scheduler);
+                    }
+                }
+                Change::FreeService(index) => drop(self.services.remove(index)),
+                Change::AddKey(..) | Change::RemoveKey(_) | Change::SetAdmission(_) => {}
+            }
+        }
+    }
+}
+
+/// Counters of the flow table's evictions and all verdicts, summed over CPUs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerdictCounts {
+    /// By [`lb_common::Verdict::index`].
+    pub verdicts: Vec<u64>,
+    /// By the number of a [`State`].
+    pub evictions: [u64; State::ALL.len()],
+}
+
+/// Why the tables can't be reached or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The object did not load.
+    #[error("the XDP program could not be loaded: {0}")]
+    Load(#[source] aya::EbpfError),
+    /// The kernel's verifier refused the program.
+    #[error("the kernel refused the XDP program: {0}")]
+    Program(#[source] aya::programs::ProgramError),
+    /// A map of the object is missing or of another type.
+    #[error("map {map}: {source}")]
+    Map {
+        /// The map.
+        map: &'static str,
+        /// What the kernel said.
+        source: aya::maps::MapError,
+    },
+    /// An interface could not be entered for redirection.
+    #[error("packets can't be sent out by interface {interface} (ifindex): {source}")]
+    Interface {
+        /// Its ifindex.
+        interface: u32,
+        /// What the kernel said.
+        source: aya::maps::xdp::XdpMapError,
+    },
+    /// A map could not be mapped into memory.
+    #[error("map {map} could not be mapped into memory: {source}")]
+    Mmap {
+        /// The map.
+        map: &'static str,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The program can't be attached.
+    #[error("interface {interface}: {why}")]
+    Attach {
+        /// The interface.
+        interface: String,
+        /// What stands against it, and what to do.
+        why: String,
+    },
+    /// A pin can't be read or written.
+    #[error("{path}: {why}", path = path.display())]
+    Pin {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it, and what to do.
+        why: String,
+    },
+}

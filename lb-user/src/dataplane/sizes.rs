@@ -1,0 +1,94 @@
+//! How large each table is, from what the config asks for, and what memory that takes.
+
+use lb_common::wire::{
+    Admission, Counters, Destination, Line, Load, RING_CHUNK, Seed, Service, Settings, Timeouts, VERDICT_STRIDE, VERSION,
+};
+
+use crate::model::TableSizes;
+
+/// Entries and element size of each mmapable array.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    settings: Settings,
+}
+
+impl Sizes {
+    /// Tables for a config, on a machine with so many possible CPUs.
+    ///
+    /// The flow table gets 2^19 lines of five for a million flows and in proportion: at 2.6 slots a
+    /// flow, both lines of a new flow are as good as never full.
+    pub fn of(tables: &TableSizes, cpus: u32, seed: Seed, timeouts: Timeouts) -> Self {
+        let lines = (u64::from(tables.flows) * (1 << 19)).div_ceil(1_000_000).max(16);
+        Self {
+            settings: Settings {
+                version: VERSION,
+                lines: lines as u32,
+                // Number 0 is none.
+                destinations: tables.destinations + 1,
+                services: tables.services,
+                ring_slots: tables.ring_slots.next_multiple_of(RING_CHUNK),
+                cpus,
+                seed,
+                peer_filter: 0,
+                timeouts,
+                nothing: 0,
+            },
+        }
+    }
+
+    /// The sizes of tables that exist.
+    pub const fn from_settings(settings: Settings) -> Self {
+        Self { settings }
+    }
+
+    /// The settings that go into the tables.
+    pub const fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    /// Every array: its map's name, its number of values, the bytes of one.
+    pub fn arrays(&self) -> [(&'static str, u32, usize); 9] {
+        let Settings { lines, destinations, services, ring_slots, cpus, .. } = self.settings;
+        [
+            ("ADMISSION", 1, size_of::<Admission>()),
+            ("FLOWS", lines, size_of::<Line>()),
+            ("COUNTERS", cpus * destinations, size_of::<Counters>()),
+            ("LOADS", destinations, size_of::<Load>()),
+            ("DESTINATION_HEADS", destinations, size_of::<u64>()),
+            // Two records a destination: one in use, one to fill.
+            ("DESTINATIONS", 2 * destinations, size_of::<Destination>()),
+            ("SERVICES", services, size_of::<Service>()),
+            ("RINGS", ring_slots / RING_CHUNK, 4 * RING_CHUNK as usize),
+            ("VERDICTS", cpus, 8 * VERDICT_STRIDE),
+        ]
+    }
+
+    /// Bytes of all arrays together.
+    pub fn bytes(&self) -> usize {
+        self.arrays().iter().map(|(_, values, bytes)| *values as usize * bytes).sum()
+    }
+
+    /// One line for people: what takes how much.
+    pub fn describe(&self) -> String {
+        let megabytes = |bytes: usize| format!("{:.1} MB", bytes as f64 / 1e6);
+        let mut parts: Vec<_> =
+            self.arrays().into_iter().map(|(name, values, bytes)| (values as usize * bytes, name)).collect();
+        parts.sort_unstable_by_key(|&(bytes, _)| std::cmp::Reverse(bytes));
+        let largest: Vec<_> =
+            parts.iter().take(4).map(|(bytes, name)| format!("{} {}", name.to_lowercase(), megabytes(*bytes))).collect();
+        format!("{} in all: {}", megabytes(self.bytes()), largest.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_million_flows_take_34_megabytes() {
+        let tables = TableSizes { flows: 1_000_000, ..TableSizes::default() };
+        let sizes = Sizes::of(&tables, 2, [1; 6], Timeouts::new(1, 1, 1));
+        let (_, lines, bytes) = sizes.arrays()[1];
+        assert!(lines as usize * bytes <= 34_000_000, "{lines} lines");
+    }
+}

@@ -1,0 +1,312 @@
+//! What the operator wants: one director, its virtual services, their real servers.
+//!
+//! Plain values in LVS's words. [`crate::config`] makes a [`Model`] from a file and is the only judge
+//! of what is allowed; a model from elsewhere has to keep the ranges that the fields name.
+//! This module knows no file format, no tables, no network, and nothing of what is up or down now.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use lb_common::sched::wrr_slots;
+pub use lb_common::wire::Protocol;
+
+/// The most real servers that one virtual service can have.
+pub const REAL_SERVERS_MAX: usize = 4_096;
+
+/// The highest weight of a real server, as upstream's ipvsadm(8) has it.
+pub const WEIGHT_MAX: u32 = 65_535;
+
+/// Everything that an operator configures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Model {
+    /// The host that schedules.
+    pub director: Director,
+    /// In the order of the file; no [`ServiceId`] twice.
+    pub services: Vec<VirtualService>,
+}
+
+/// The host that schedules connections: what concerns all its services.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Director {
+    /// Names of the interfaces that the program is attached to; none twice.
+    /// May be empty: the command line can name them.
+    pub interfaces: Vec<String>,
+    /// How the program is attached.
+    pub xdp_mode: XdpMode,
+    /// Where Prometheus metrics are served; `None`: nowhere. Port 0: the kernel picks one.
+    pub metrics: Option<SocketAddr>,
+    /// Directors whose packets were scheduled already; none twice.
+    pub peers: Vec<Peer>,
+    /// Who puts the services' addresses on this host.
+    pub service_addresses: AddressOwner,
+    /// How long connections without packets are kept.
+    pub timeouts: Timeouts,
+    /// How much the tables of the data plane hold.
+    pub tables: TableSizes,
+}
+
+/// How the XDP program is attached to an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum XdpMode {
+    /// Native first; generic, and said aloud, where the driver has no XDP.
+    #[default]
+    Auto,
+    /// In the driver (`XDP_FLAGS_DRV_MODE`), or not at all.
+    Native,
+    /// In the kernel's receive path (`XDP_FLAGS_SKB_MODE`): any interface, slower.
+    Generic,
+}
+
+/// Who adds the services' addresses to this host and removes them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AddressOwner {
+    /// The daemon.
+    #[default]
+    Director,
+    /// Someone else: keepalived, the distribution's network configuration, a person.
+    Operator,
+}
+
+/// Another director: a frame from it was scheduled there and is passed to this host as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// Its Ethernet address, in the order of the wire.
+    Mac([u8; 6]),
+    /// Its IP address; the neighbour table says which Ethernet address that is.
+    Address(IpAddr),
+}
+
+/// How long a connection without packets is kept: `ipvsadm --set tcp tcpfin udp`.
+///
+/// Whole seconds, 1 s to 31 days, as ipvsadm(8) has them. The defaults are IPVS's (Linux 6.18,
+/// `net/netfilter/ipvs/ip_vs_proto_tcp.c` and `ip_vs_proto_udp.c`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Established TCP; 900 s.
+    pub tcp: Duration,
+    /// TCP after a FIN; 120 s.
+    pub tcp_fin: Duration,
+    /// UDP; 300 s.
+    pub udp: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            tcp: Duration::from_secs(900),
+            tcp_fin: Duration::from_secs(120),
+            udp: Duration::from_secs(300),
+        }
+    }
+}
+
+/// How many entries the tables of the data plane hold. Memory for them is taken at start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableSizes {
+    /// Connections, 1,024 to 134,217,728.
+    pub flows: u32,
+    /// Virtual services, 1 to 65,536.
+    pub services: u32,
+    /// Real servers, counted once for each service; 1 to [`lb_common::wire::DESTINATION_MAX`].
+    pub destinations: u32,
+    /// Slots of all services' rings together, 1 to 67,108,864; see [`VirtualService::ring_slots`].
+    pub ring_slots: u32,
+}
+
+impl Default for TableSizes {
+    fn default() -> Self {
+        Self { flows: 1_000_000, services: 1_024, destinations: 16_384, ring_slots: 1_048_576 }
+    }
+}
+
+/// What names a virtual service: no two have the same.
+///
+/// Displayed as `ipvsadm -L -n` does: `TCP 10.0.0.50:80`, `UDP [fd00::50]:53`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Unicast, and not IPv4 in IPv6's clothes (`::ffff:0:0/96`).
+    pub address: IpAddr,
+    /// 1 to 65535.
+    pub port: u16,
+}
+
+impl fmt::Display for ServiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = match self.protocol {
+            Protocol::Tcp => "TCP",
+            Protocol::Udp => "UDP",
+        };
+        write!(f, "{protocol} {}", SocketAddr::new(self.address, self.port))
+    }
+}
+
+/// An address and port whose connections are spread over real servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualService {
+    /// Its name.
+    pub id: ServiceId,
+    /// In which order real servers are picked.
+    pub scheduler: Scheduler,
+    /// How real servers are found to be up; `None`: they always are.
+    pub check: Option<Check>,
+    /// In the order of the file, at most [`REAL_SERVERS_MAX`]; no (address, port) twice.
+    pub real_servers: Vec<RealServer>,
+}
+
+impl VirtualService {
+    /// How many slots its ring needs while all real servers are up; 0: none can be picked.
+    ///
+    /// Without some of them it never needs more: the sum of weights falls and their greatest
+    /// common divisor can only rise.
+    pub fn ring_slots(&self) -> u64 {
+        let weights = self.real_servers.iter().map(|real_server| real_server.weight);
+        match self.scheduler {
+            Scheduler::Rr => weights.filter(|&weight| weight > 0).count() as u64,
+            Scheduler::Wrr => wrr_slots(weights),
+        }
+    }
+}
+
+/// In which order real servers are picked for new connections; ipvsadm(8), `--scheduler`.
+///
+/// Displayed as ipvsadm names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheduler {
+    /// Round robin: one after the other, whatever their weight, but not at weight 0.
+    Rr,
+    /// Weighted round robin: in proportion to their weights, well mixed.
+    Wrr,
+}
+
+impl fmt::Display for Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Rr => "rr",
+            Self::Wrr => "wrr",
+        })
+    }
+}
+
+/// A host that answers for a virtual service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RealServer {
+    /// What people call it: 1 to 64 characters, none of them a control character; one service has
+    /// no name twice.
+    pub name: Option<String>,
+    /// Unicast, of the family of the service's address.
+    pub address: IpAddr,
+    /// The service's port: no forward method that exists here rewrites it.
+    pub port: u16,
+    /// 0 to [`WEIGHT_MAX`]. 0 drains: no new connections, the old ones stay.
+    pub weight: u32,
+    /// How packets get there.
+    pub forward: ForwardMethod,
+    /// The interface that it is reached by; `None`: routes say. Never with [`ForwardMethod::Local`],
+    /// always with a link-local address.
+    pub interface: Option<String>,
+}
+
+/// How a packet gets from the director to a real server.
+///
+/// Displayed in the words of `ipvsadm -L`: `Route`, `Local`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ForwardMethod {
+    /// `ipvsadm -g`: the packet as it is in a frame to the real server, which has the service's
+    /// address and answers the client itself.
+    #[default]
+    DirectRouting,
+    /// The real server is this host.
+    Local,
+}
+
+impl fmt::Display for ForwardMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::DirectRouting => "Route",
+            Self::Local => "Local",
+        })
+    }
+}
+
+/// How a real server is found to be up or down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What is asked.
+    pub kind: CheckKind,
+    /// From one probe to the next, 100 ms to 1 day.
+    pub interval: Duration,
+    /// A probe without an answer by then has failed; 10 ms to [`Self::interval`].
+    pub timeout: Duration,
+    /// Probes in a row that must pass before a real server is up, 1 to 1,000.
+    pub rise: u32,
+    /// Probes in a row that must fail before a real server is down, 1 to 1,000.
+    pub fall: u32,
+}
+
+impl Check {
+    /// A check of this kind with the defaults: every 2 s, 1 s to answer, up after 2, down after 3.
+    pub const fn new(kind: CheckKind) -> Self {
+        Self { kind, interval: Duration::from_secs(2), timeout: Duration::from_secs(1), rise: 2, fall: 3 }
+    }
+}
+
+/// What a check asks of a real server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckKind {
+    /// Whether it accepts a TCP connection; keepalived's `TCP_CHECK`.
+    Tcp {
+        /// 1 to 65535; `None`: the real server's.
+        port: Option<u16>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(scheduler: Scheduler, weights: &[u32]) -> VirtualService {
+        let real_servers = weights
+            .iter()
+            .enumerate()
+            .map(|(i, &weight)| RealServer {
+                name: None,
+                address: IpAddr::from([10, 0, 1, i as u8]),
+                port: 80,
+                weight,
+                forward: ForwardMethod::DirectRouting,
+                interface: None,
+            })
+            .collect();
+        let id = ServiceId { protocol: Protocol::Tcp, address: IpAddr::from([10, 0, 0, 50]), port: 80 };
+        VirtualService { id, scheduler, check: None, real_servers }
+    }
+
+    #[test]
+    fn a_service_is_displayed_as_ipvsadm_does() {
+        let mut id = service(Scheduler::Rr, &[]).id;
+        assert_eq!(id.to_string(), "TCP 10.0.0.50:80");
+        id.protocol = Protocol::Udp;
+        id.address = IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 0x50]);
+        assert_eq!(id.to_string(), "UDP [fd00::50]:80");
+        assert_eq!(format!("{:<5}|{:>6}", Scheduler::Wrr, ForwardMethod::Local), "wrr  | Local");
+    }
+
+    #[test]
+    fn a_ring_has_a_slot_for_each_pick_of_one_round() {
+        for (scheduler, weights, slots) in [
+            (Scheduler::Rr, &[5, 0, 7][..], 2),
+            (Scheduler::Rr, &[], 0),
+            (Scheduler::Wrr, &[10, 20, 30], 6),
+            (Scheduler::Wrr, &[10, 0, 4], 7),
+            (Scheduler::Wrr, &[0, 0], 0),
+            (Scheduler::Wrr, &[65_535, 65_534], 131_069),
+        ] {
+            assert_eq!(service(scheduler, weights).ring_slots(), slots, "{scheduler} {weights:?}");
+        }
+    }
+}

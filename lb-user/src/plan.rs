@@ -1,0 +1,337 @@
+//! From what the tables hold and what is wanted to the changes between them. Pure.
+//!
+//! The order of the changes is such that no packet meets a half state: records before rings, rings
+//! before keys, keys before the admission filter; and away again the other way round.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lb_common::sched::{Candidate, resume_rr, resume_wrr, rr, wrr};
+use lb_common::wire::{
+    Admission, DESTINATION_DOWN, DESTINATION_REMOVED, Destination, DestinationHead, FORWARD_LOCAL, Family, RingSpan,
+    Service, ServiceKey, Timeouts, admission_bit_v4, admission_bit_v6,
+};
+
+use crate::dataplane::{Change, Held, HeldService};
+use crate::model::Scheduler;
+
+/// What the tables are to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// All services; no key twice.
+    pub services: Vec<WantedService>,
+    /// Ethernet addresses of peer directors.
+    pub peers: BTreeSet<[u8; 6]>,
+    /// Interfaces (ifindex) that packets may leave by.
+    pub interfaces: BTreeSet<u32>,
+    /// Idle timeouts.
+    pub timeouts: Timeouts,
+}
+
+/// A service, and its real servers in the order in which they were added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedService {
+    /// Who it is.
+    pub key: ServiceKey,
+    /// How it picks.
+    pub scheduler: Scheduler,
+    /// Its real servers.
+    pub destinations: Vec<WantedDestination>,
+}
+
+/// A real server of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WantedDestination {
+    /// The record that forwarding needs; [`Destination::weight`] is the weight.
+    pub destination: Destination,
+    /// Whether it may be given new connections.
+    pub health: Health,
+}
+
+/// What is known of a real server's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Never checked: no new connections, but those that it has stay.
+    Unknown,
+    /// Its check passes, or it has none.
+    Up,
+    /// Its check fails.
+    Down,
+}
+
+/// A table that is too small for what is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("table {table} is full: it has room for {room}; raise [tables] {table} and restart after `lb stop`")]
+pub struct Full {
+    /// The table, by its key in the config.
+    pub table: &'static str,
+    /// How many it can hold.
+    pub room: u32,
+}
+
+/// The changes from what is held to what is wanted, in order. `picks` tells how many picks a service made.
+pub fn plan(held: &Held, wanted: &Wanted, picks: impl Fn(u32) -> u64) -> Result<Vec<Change>, Full> {
+    let mut plan = Plan::new(held);
+    plan.settings(wanted);
+    for service in &wanted.services {
+        plan.service(service, &picks)?;
+    }
+    Ok(plan.finish(wanted))
+}
+
+/// The changes that give back destinations that were removed, and that no connection names: `is_named` asks.
+pub fn free(held: &Held, is_named: impl Fn(u32) -> bool) -> Vec<Change> {
+    held.destinations
+        .iter()
+        .filter(|&(&number, held)| held.head.flags & DESTINATION_REMOVED != 0 && !is_named(number))
+        .map(|(&number, _)| Change::FreeDestination(number))
+        .collect()
+}
+
+/// What makes a destination the same one.
+type Identity = (ServiceKey, [u8; 16], [u8; 2], u8);
+
+fn identity(destination: &Destination) -> Identity {
+    (destination.service, destination.address, destination.port, destination.forward)
+}
+
+struct Plan<'a> {
+    held: &'a Held,
+    numbers: BTreeMap<Identity, u32>,
+    indices: BTreeMap<ServiceKey, u32>,
+    /// Numbers and indices that are taken, those of this plan included.
+    taken_numbers: BTreeSet<u32>,
+    taken_indices: BTreeSet<u32>,
+    /// Parts of the map of rings that are in use, those that this plan replaces included.
+    spans: BTreeSet<(u32, u32)>,
+    kept_numbers: BTreeSet<u32>,
+    kept_services: BTreeSet<ServiceKey>,
+    early: Vec<Change>,
+    rings: Vec<Change>,
+    late: Vec<Change>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(held: &'a Held) -> Self {
+        Self {
+            held,
+            numbers: held.destinations.iter().map(|(&number, held)| (identity(&held.destination), number)).collect(),
+            indices: held.services.iter().map(|(&index, service)| (service.key, index)).collect(),
+            taken_numbers: held.destinations.keys().copied().collect(),
+            taken_indices: held.services.keys().copied().collect(),
+            spans: held
+                .services
+                .values()
+                .filter(|service| service.span.slots > 0)
+                .map(|service| (service.span.first, service.span.slots))
+                .collect(),
+            kept_numbers: BTreeSet::new(),
+            kept_services: BTreeSet::new(),
+            early: Vec::new(),
+            rings: Vec::new(),
+            late: Vec::new(),
+        }
+    }
+
+    fn settings(&mut self, wanted: &Wanted) {
+        let held = self.held;
+        self.early.extend(wanted.interfaces.difference(&held.interfaces).map(|&index| Change::AddInterface(index)));
+        self.late.extend(held.interfaces.difference(&wanted.interfaces).map(|&index| Change::RemoveInterface(index)));
+        if wanted.peers != held.peers {
+            self.early.push(Change::SetPeers(wanted.peers.clone()));
+        }
+        if wanted.timeouts != held.settings.timeouts {
+            self.early.push(Change::SetTimeouts(wanted.timeouts));
+        }
+    }
+
+    fn service(&mut self, wanted: &WantedService, picks: impl Fn(u32) -> u64) -> Result<(), Full> {
+        self.kept_services.insert(wanted.key);
+        let mut candidates = Vec::with_capacity(wanted.destinations.len());
+        for destination in &wanted.destinations {
+            let number = self.destination(destination)?;
+            let WantedDestination { destination, health } = destination;
+            let reachable = destination.forward == FORWARD_LOCAL || destination.is_resolved();
+            let weight = if *health == Health::Up && reachable { destination.weight } else { 0 };
+            candidates.push(Candidate { number, weight });
+        }
+        let ring = ring(wanted.scheduler, &candidates);
+        let scheduler = scheduler_number(wanted.scheduler);
+        let Some(&index) = self.indices.get(&wanted.key) else {
+            let index = self.free_index()?;
+            let span = self.write_ring(ring)?;
+            let service = Service { ring: span.to_word(), picks: 0, key: wanted.key, scheduler, reserved: [0; 23] };
+            self.rings.push(Change::PutService { index, service });
+            self.rings.push(Change::AddKey(wanted.key, index));
+            return Ok(());
+        };
+        let held = &self.held.services[&index];
+        if held.ring == ring && held.scheduler == scheduler {
+            return Ok(());
+        }
+        let picks = self.resume(held, wanted.scheduler, &candidates, picks(index));
+        let span = self.write_ring(ring)?;
+        self.rings.push(Change::PublishRing { index, ring: span, picks, scheduler });
+        Ok(())
+    }
+
+    /// Puts a destination under its number, or a new one.
+    fn destination(&mut self, wanted: &WantedDestination) -> Result<u32, Full> {
+        let WantedDestination { destination, health } = wanted;
+        let flags = if *health == Health::Down { DESTINATION_DOWN } else { 0 };
+        let Some(&number) = self.numbers.get(&identity(destination)) else {
+            let number = self.free_number()?;
+            let head = DestinationHead { record: 2 * number, flags };
+            let destination = *destination;
+            self.early.push(Change::PutDestination { number, head, destination, is_new: true });
+            return Ok(number);
+        };
+        self.kept_numbers.insert(number);
+        let held = self.held.destinations[&number];
+        if held.destination != *destination {
+            // The other one of its two records: nothing has named it for a while.
+            let head = DestinationHead { record: held.head.record ^ 1, flags };
+            let destination = *destination;
+            self.early.push(Change::PutDestination { number, head, destination, is_new: false });
+        } else if held.head.flags != flags {
+            let change = Change::FlagDestination { number, head: DestinationHead { flags, ..held.head } };
+            // Up before a ring names it, down after none does.
+            if flags == 0 { self.early.push(change) } else { self.late.push(change) }
+        }
+        Ok(number)
+    }
+
+    fn resume(&self, held: &HeldService, scheduler: Scheduler, new: &[Candidate], picks: u64) -> u64 {
+        // The candidates of the ring that is held: who stands in it had its weight, the others none.
+        let mut old: Vec<Candidate> = Vec::new();
+        for candidate in new {
+            let weight = self.held_weight(held, candidate.number);
+            old.push(Candidate { number: candidate.number, weight });
+        }
+        for &number in &held.ring {
+            if !old.iter().any(|candidate| candidate.number == number) {
+                let weight = self.held_weight(held, number);
+                old.push(Candidate { number, weight });
+            }
+        }
+        let same_scheduler = held.scheduler == scheduler_number(scheduler);
+        match scheduler {
+            _ if !same_scheduler => 0,
+            Scheduler::Rr => resume_rr(&old, picks, new),
+            Scheduler::Wrr => resume_wrr(&old, picks, new),
+        }
+    }
+
+    fn held_weight(&self, service: &HeldService, number: u32) -> u32 {
+        let stands = service.ring.contains(&number);
+        self.held.destinations.get(&number).filter(|_| stands).map_or(0, |held| held.destination.weight)
+    }
+
+    fn write_ring(&mut self, slots: Vec<u32>) -> Result<RingSpan, Full> {
+        let span = self.free_span(slots.len() as u32)?;
+        if span.slots > 0 {
+            self.spans.insert((span.first, span.slots));
+            self.rings.push(Change::WriteRing { first: span.first, slots });
+        }
+        Ok(span)
+    }
+
+    /// The first gap that is wide enough.
+    fn free_span(&self, slots: u32) -> Result<RingSpan, Full> {
+        let room = self.held.settings.ring_slots;
+        let mut first = 0;
+        for &(begin, length) in &self.spans {
+            if begin.saturating_sub(first) >= slots {
+                break;
+            }
+            first = begin + length;
+        }
+        if slots > room || first > room - slots {
+            return Err(Full { table: "ring_slots", room });
+        }
+        Ok(RingSpan { first: if slots == 0 { 0 } else { first }, slots })
+    }
+
+    fn free_number(&mut self) -> Result<u32, Full> {
+        let end = self.held.settings.destinations;
+        let number = first_free(&self.taken_numbers, 1, end).ok_or(Full { table: "destinations", room: end - 1 })?;
+        self.taken_numbers.insert(number);
+        Ok(number)
+    }
+
+    fn free_index(&mut self) -> Result<u32, Full> {
+        let end = self.held.settings.services;
+        let index = first_free(&self.taken_indices, 0, end).ok_or(Full { table: "services", room: end })?;
+        self.taken_indices.insert(index);
+        Ok(index)
+    }
+
+    fn finish(mut self, wanted: &Wanted) -> Vec<Change> {
+        let mut gone = Vec::new();
+        for (&index, service) in &self.held.services {
+            if !self.kept_services.contains(&service.key) {
+                self.rings.push(Change::RemoveKey(service.key));
+                gone.push(Change::FreeService(index));
+            }
+        }
+        for (&number, held) in &self.held.destinations {
+            if !self.kept_numbers.contains(&number) && held.head.flags & DESTINATION_REMOVED == 0 {
+                let head = DestinationHead { flags: held.head.flags | DESTINATION_REMOVED, ..held.head };
+                self.late.push(Change::FlagDestination { number, head });
+            }
+        }
+        let keys = |services: &mut dyn Iterator<Item = ServiceKey>| services.collect::<BTreeSet<_>>();
+        let before = keys(&mut self.held.services.values().map(|service| service.key));
+        let after = keys(&mut wanted.services.iter().map(|service| service.key));
+        if before != after {
+            self.rings.push(Change::SetAdmission(Box::new(admission(&after))));
+        }
+        let mut changes = self.early;
+        changes.append(&mut self.rings);
+        changes.append(&mut gone);
+        changes.append(&mut self.late);
+        changes
+    }
+}
+
+/// The number of a scheduler in the tables, see [`Service::scheduler`].
+pub const fn scheduler_number(scheduler: Scheduler) -> u8 {
+    match scheduler {
+        Scheduler::Rr => 1,
+        Scheduler::Wrr => 2,
+    }
+}
+
+fn ring(scheduler: Scheduler, candidates: &[Candidate]) -> Vec<u32> {
+    match scheduler {
+        Scheduler::Rr => rr(candidates),
+        Scheduler::Wrr => wrr(candidates),
+    }
+}
+
+fn admission(keys: &BTreeSet<ServiceKey>) -> Admission {
+    let mut admission = Admission::EMPTY;
+    for key in keys {
+        admission.admit(match key.family() {
+            Family::V4 => {
+                let [word, ..]: [u32; 4] = bytemuck::cast(key.address);
+                admission_bit_v4(word)
+            }
+            Family::V6 => {
+                let [high, low]: [u64; 2] = bytemuck::cast(key.address);
+                admission_bit_v6(high, low)
+            }
+        });
+    }
+    admission
+}
+
+fn first_free(taken: &BTreeSet<u32>, begin: u32, end: u32) -> Option<u32> {
+    let mut free = begin;
+    for &number in taken.range(begin..) {
+        if number > free {
+            break;
+        }
+        free = number + 1;
+    }
+    (free < end).then_some(free)
+}

@@ -1,0 +1,43 @@
+//! `cargo xtask bench`: the benchmarks, on optimised programs.
+//!
+//! Refuses to know which suites there are: lb-bench does.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::workspace::Workspace;
+use crate::{build, child};
+
+/// Build everything and run the benchmarks.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Only this suite
+    #[arg(long, value_name = "NAME")]
+    suite: Option<String>,
+    /// Write the results to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// How often everything is measured, each round against every other: more rounds, less noise
+    #[arg(long, value_name = "N")]
+    rounds: Option<u32>,
+}
+
+/// Runs the command: becomes the bench, so that signals reach it.
+pub(crate) fn command(workspace: &Workspace, arguments: &Arguments) -> Result<ExitCode> {
+    let (lb, bench) = build::release_with_bench(workspace)?;
+    let mut command = child::own(bench);
+    command.env("LB_BIN", lb).env("LB_EBPF_OBJECT", workspace.object()).arg("bench");
+    if let Some(suite) = &arguments.suite {
+        command.arg("--suite").arg(suite);
+    }
+    if let Some(json) = &arguments.json {
+        command.arg("--json").arg(json);
+    }
+    if let Some(rounds) = arguments.rounds {
+        command.arg("--rounds").arg(rounds.to_string());
+    }
+    Err(child::become_it(&mut command))
+}
