@@ -48,7 +48,7 @@ macro_rules! verdicts {
 
             /// What it means, in a sentence or two.
             pub const fn text(self) -> &'static str {
-                match self { $($( Self::$name => concat!($($text),+), )+)+ }
+                match self { $($( Self::$name => concat!($($text),+).trim_ascii(), )+)+ }
             }
         }
     };

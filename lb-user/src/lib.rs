@@ -1,14 +1,26 @@
 //! The director's daemon and the command `lb`, as a library; `main.rs` only calls it.
 //!
 //! ```text
-//! config    a file -> Model, or a line that says what is wrong with it
-//! model     what the operator wants: director, virtual services, real servers
+//! cli              what can be said on the command line
+//! daemon           everything that happens, and the one task that owns what follows
+//! check            real servers are asked whether they live
+//! neighbour        how a frame gets to an address, from netlink
+//! service_address  the services' addresses on this host
+//! plan             what is held, what is wanted -> ordered changes
+//! dataplane        the tables: in the kernel, and their twin in memory
+//! metrics          what Prometheus reads
+//! config           a file -> Model, or a line that says what is wrong with it
+//! model            what the operator wants: director, virtual services, real servers
 //! ```
 //!
 //! What happens to a packet is decided in `lb_common` and nowhere here.
 
+pub mod check;
+pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod dataplane;
+pub mod metrics;
 pub mod model;
 pub mod neighbour;
 pub mod plan;

@@ -5,9 +5,13 @@ use std::{
     ffi::OsStr,
     fs,
     net::IpAddr,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicU8, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 use super::{
@@ -38,16 +42,23 @@ pub struct Host {
     namespace: Namespace,
     number: u8,
     interfaces: AtomicU8,
+    /// What lives as long as the host: links of XDP programs on its interfaces.
+    kept: Mutex<Vec<OwnedFd>>,
 }
 
 impl Host {
     pub(super) fn new(namespace: Namespace, number: u8) -> Result<Self, LabError> {
-        let host = Self { namespace, number, interfaces: AtomicU8::new(0) };
+        let host = Self { namespace, number, interfaces: AtomicU8::new(0), kept: Mutex::new(Vec::new()) };
         for (key, value) in SYSCTLS {
             host.sysctl(key, value)?;
         }
         host.run("ip", ["link", "set", "lo", "up"])?;
         Ok(host)
+    }
+
+    /// Keeps a descriptor open as long as the host lives.
+    pub(super) fn keep(&self, descriptor: OwnedFd) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(descriptor);
     }
 
     pub(super) fn namespace(&self) -> &Namespace {

@@ -3,7 +3,7 @@
 
 use std::{fmt, fs, io, str::FromStr, thread, time::Duration, time::Instant};
 
-use super::{Host, LabError, Switch, interrupt};
+use super::{Host, LabError, Switch, interrupt, pass};
 
 /// How long the kernel may take to notice that both ends are up; milliseconds, unless the machine is busy.
 const CARRIER_DEADLINE: Duration = Duration::from_secs(10);
@@ -79,11 +79,16 @@ pub(super) fn connect(
     // veth leaves checksums to hardware that isn't there, and XDP forwards them unfinished. Segmentation
     // goes with them, so no frame is longer than the MTU.
     host.run("ethtool", ["-K", interface, "tx", "off"])?;
-    // A veth takes frames from XDP_TX and redirects only if its peer polls (NAPI), and "gro on" makes it.
     // What GRO joined, the next port must cut again and sum anew: that is "tx off" here.
-    switch.run("ethtool", ["-K", &port, "gro", "on", "tx", "off"])?;
+    switch.run("ethtool", ["-K", &port, "tx", "off"])?;
 
     switch.run("ip", ["link", "set", &port, "master", Switch::BRIDGE, "up"])?;
+    let polls = switch.within(|| {
+        let index = fs::read_to_string(format!("/sys/class/net/{port}/ifindex"))?;
+        pass::attach(index.trim_end().parse().map_err(io::Error::other)?)
+    })?;
+    let polls = polls.map_err(|source| LabError::system(format!("attach XDP to port {port}"), source))?;
+    switch.keep(polls);
     host.run("ip", ["link", "set", interface, "up"])?;
     await_content(host, &format!("/sys/class/net/{interface}/operstate"), "up")?;
     // BR_STATE_FORWARDING of linux/if_bridge.h.

@@ -39,6 +39,7 @@
 
 mod command;
 mod curl;
+mod director;
 mod error;
 mod host;
 mod http;
@@ -46,6 +47,7 @@ mod id;
 mod interrupt;
 mod link;
 mod namespace;
+mod pass;
 mod ping;
 mod process;
 mod switch;
@@ -65,6 +67,7 @@ use link::MacAddress;
 use namespace::Namespace;
 
 pub use curl::Answers;
+pub use director::Director;
 pub use error::LabError;
 pub use host::Host;
 pub use process::Process;

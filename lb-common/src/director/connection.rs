@@ -1,7 +1,7 @@
 //! Connections in the flow table: find, refresh, insert, remove.
 //!
 //! Any CPU may work on any line at any time. An entry is claimed by compare-and-exchange to
-//! [`BUSY`], its state is written, and one store publishes it. A state word is replaced by
+//! [`BUSY`], its state is written, and a second exchange publishes it. A state word is replaced by
 //! compare-and-exchange, so that whoever changes a state is the one who counts it.
 
 use core::num::NonZeroU32;
@@ -94,29 +94,60 @@ pub fn insert<T: Tables>(
     };
     line.set_state(slot, state);
     tables.add_load(destination, State::activity(state), 1);
-    line.publish(slot, ours);
-
-    // Two CPUs may have entered the same flow at once. The entry in the first position wins.
-    let (first, second) = lines(tables, hash)?;
-    let winner = find_in(tables, first, hash).or_else(|| find_in(tables, second, hash));
-    if let Some(winner) = winner
-        && winner.entry != ours
-    {
-        remove(tables, &Found { now, line, slot, entry: ours, state });
-        return NonZeroU32::new(entry_destination(winner.entry));
+    // By compare-and-exchange, though nobody else writes a claimed slot: it is also the barrier that a
+    // store is not, between our entry and what `settle` reads.
+    line.exchange_entry(slot, BUSY, ours);
+    let settled = settle(tables, hash, now)?;
+    if settled != ours && settled != EMPTY {
+        return NonZeroU32::new(entry_destination(settled));
     }
     tables.count_connection(destination);
     NonZeroU32::new(destination)
 }
 
+/// Leaves one entry of a flow that several CPUs have entered at once: the one in the first position.
+///
+/// Of any two CPUs at least one sees the other's entry here, whichever stands first, so each takes
+/// away all others and not only its own. Returns the entry that stays, or [`EMPTY`].
+#[inline(always)]
+fn settle<T: Tables>(tables: &T, hash: u64, now: Tick) -> Option<u64> {
+    let (first, second) = line_numbers(tables, hash);
+    let mut stays = EMPTY;
+    for number in [first, second] {
+        let line = tables.line(number)?;
+        for slot in 0..LINE_SLOTS {
+            let entry = line.entry(slot);
+            if entry_tag(entry) != tag_of(hash) || entry_destination(entry) == 0 || entry == BUSY {
+                continue;
+            }
+            if stays == EMPTY {
+                stays = entry;
+            } else {
+                let state = line.state(slot);
+                remove(tables, &Found { now, line, slot: tables.forget(slot as u32) as usize, entry, state });
+            }
+        }
+        if first == second {
+            break;
+        }
+    }
+    Some(stays)
+}
+
 /// The two lines that a flow may stand in.
 #[inline(always)]
 fn lines<T: Tables>(tables: &T, hash: u64) -> Option<(T::Line, T::Line)> {
+    let (first, second) = line_numbers(tables, hash);
+    Some((tables.line(first)?, tables.line(second)?))
+}
+
+#[inline(always)]
+fn line_numbers<T: Tables>(tables: &T, hash: u64) -> (u32, u32) {
     let lines = u64::from(tables.lines());
     // Multiply and shift: any number of lines, and no division.
     let first = (hash & 0xffff_ffff) * lines >> 32;
     let second = (hash >> 32) * lines >> 32;
-    Some((tables.line(first as u32)?, tables.line(second as u32)?))
+    (first as u32, second as u32)
 }
 
 #[inline(always)]

@@ -97,6 +97,19 @@ pub struct Counters {
 
 const _: () = assert!(size_of::<Counters>() == 32);
 
+impl Counters {
+    /// The sum of two, which wraps as counters do.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            packets: self.packets.wrapping_add(other.packets),
+            bytes: self.bytes.wrapping_add(other.bytes),
+            connections: self.connections.wrapping_add(other.connections),
+            dropped: self.dropped.wrapping_add(other.dropped),
+        }
+    }
+}
+
 /// How many connections a destination holds, moved on events by all CPUs. A value of the map `LOADS`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, align(8))]

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use aya::maps::{HashMap, Map, MapData, MapError, xdp::DevMapHash};
 use aya::programs::Xdp;
-use aya::programs::xdp::XdpLinkId;
+use aya::programs::links::FdLink;
 use aya::{Ebpf, EbpfLoader};
 use lb_common::wire::{
     Admission, BUSY, Counters, Destination, DestinationHead, EMPTY, LINE_SLOTS, Line, Load, RING_CHUNK, RingSpan,
@@ -57,7 +57,7 @@ pub enum Adoption {
 pub struct KernelDataplane {
     pub(super) ebpf: Ebpf,
     pub(super) pins: Option<PathBuf>,
-    pub(super) attached: Vec<(String, XdpLinkId)>,
+    pub(super) attached: Vec<(String, FdLink)>,
     sizes: Sizes,
     settings: MappedArray<Settings>,
     admission: MappedArray<Admission>,
@@ -144,15 +144,9 @@ impl KernelDataplane {
     /// What was sent to a destination, summed over CPUs.
     pub fn counters(&self, number: u32) -> Counters {
         let Settings { cpus, destinations, .. } = self.sizes.settings();
-        (0..cpus).map(|cpu| self.counters.read((cpu * destinations + number) as usize)).fold(
-            Counters::default(),
-            |sum, one| Counters {
-                packets: sum.packets.wrapping_add(one.packets),
-                bytes: sum.bytes.wrapping_add(one.bytes),
-                connections: sum.connections.wrapping_add(one.connections),
-                dropped: sum.dropped.wrapping_add(one.dropped),
-            },
-        )
+        (0..cpus)
+            .map(|cpu| self.counters.read((cpu * destinations + number) as usize))
+            .fold(Counters::default(), Counters::plus)
     }
 
     /// How many connections a destination holds. Negative for the blink of an event's race.
@@ -367,7 +361,7 @@ pub struct Sweep {
 }
 
 /// Takes away all pinned tables in a directory. Links that are pinned there are not touched.
-pub fn remove_pinned_tables(directory: &Path) -> Result<(), Error> {
+pub(super) fn remove_pinned_tables(directory: &Path) -> Result<(), Error> {
     for name in PINNED {
         remove_pin(&directory.join(name))?;
     }

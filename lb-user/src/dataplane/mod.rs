@@ -3,6 +3,7 @@
 //! A [`Change`] is one primitive write. What changes follow from a config, and in which order, is
 //! `plan`'s to know; here nothing is decided.
 
+mod attach;
 mod kernel;
 mod mapped;
 mod memory;
@@ -15,7 +16,9 @@ use lb_common::wire::{
     Admission, Destination, DestinationHead, RingSpan, Service, ServiceKey, Settings, State, Timeouts,
 };
 
-pub use kernel::{Adoption, KernelDataplane};
+pub use attach::{Attachment, Interface, interface, pinned_interfaces, remove_pins};
+pub use kernel::{Adoption, KernelDataplane, Sweep};
+use kernel::remove_pinned_tables;
 pub use memory::MemoryDataplane;
 pub use object::OBJECT;
 pub use sizes::Sizes;
@@ -153,7 +156,9 @@ impl Held {
     pub fn follow(&mut self, changes: &[Change]) {
         let mut written: BTreeMap<u32, &Vec<u32>> = BTreeMap::new();
         let ring_of = |written: &BTreeMap<u32, &Vec<u32>>, span: RingSpan| {
-            written.get(&span.first).map_or(Vec::new(), |slots| (*slots).clone())
+            // An empty ring begins nowhere.
+            let slots = written.get(&span.first).filter(|_| span.slots > 0);
+            slots.map_or(Vec::new(), |slots| (*slots).clone())
         };
         for change in changes {
             match change {

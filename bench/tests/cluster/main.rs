@@ -1,0 +1,19 @@
+//! A whole cluster in the lab: the real daemon, real servers, real clients. One file a promise.
+//!
+//! ```text
+//! direct_routing  who answers, in LVS's order
+//! survival        reload, crash and death cost no connection and no datagram
+//! refusal         what is wrong is said in one line, and nothing changes; stop leaves nothing
+//! two_directors   co-located directors schedule no packet twice
+//! config          the configs that all of them use, and their metrics
+//! traffic         connections and datagrams that tell what they lost
+//! ```
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod config;
+mod direct_routing;
+mod refusal;
+mod survival;
+mod traffic;
+mod two_directors;

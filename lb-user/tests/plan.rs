@@ -1,0 +1,223 @@
+//! The plan, carried out on tables in memory: whatever is wanted is held afterwards, and no step shows a half state.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+
+use lb_common::wire::{
+    DESTINATION_DOWN, DESTINATION_REMOVED, Destination, FORWARD_DIRECT, Family, Protocol, ServiceKey, Timeouts,
+};
+use lb_user::dataplane::{Change, Dataplane as _, Held, MemoryDataplane, Sizes};
+use lb_user::model::{Scheduler, TableSizes};
+use lb_user::plan::{Health, Wanted, WantedDestination, WantedService, free, plan};
+use proptest::prelude::*;
+
+fn key(service: u8) -> ServiceKey {
+    let mut address = [0; 16];
+    address[..4].copy_from_slice(&[10, 0, 0, service]);
+    ServiceKey {
+        address,
+        port: 80_u16.to_be_bytes(),
+        protocol: Protocol::Tcp as u8,
+        family: Family::V4 as u8,
+        reserved: [0; 4],
+    }
+}
+
+fn server(service: u8, host: u8, weight: u32, health: Health, is_resolved: bool) -> WantedDestination {
+    let mut address = [0; 16];
+    address[..4].copy_from_slice(&[10, 0, 1, host]);
+    let ethernet = if is_resolved { [2, 0, 0, 0, 0, host, 2, 0, 0, 0, 0, 1] } else { [0; 12] };
+    let destination = Destination {
+        ethernet,
+        interface: 3,
+        address,
+        service: key(service),
+        weight,
+        port: 80_u16.to_be_bytes(),
+        forward: FORWARD_DIRECT,
+        reserved: 0,
+    };
+    WantedDestination { destination, health }
+}
+
+fn wanted(services: Vec<WantedService>) -> Wanted {
+    Wanted {
+        services,
+        peers: BTreeSet::new(),
+        interfaces: BTreeSet::from([3]),
+        timeouts: Timeouts::new(900, 120, 300),
+    }
+}
+
+fn rr(service: u8, destinations: Vec<WantedDestination>) -> WantedService {
+    WantedService { key: key(service), scheduler: Scheduler::Rr, destinations }
+}
+
+fn tables() -> MemoryDataplane {
+    let sizes = TableSizes { flows: 1024, services: 8, destinations: 64, ring_slots: 4096 };
+    MemoryDataplane::new(Sizes::of(&sizes, 1, [1; 6], Timeouts::new(900, 120, 300)).settings())
+}
+
+/// Plans and carries out, checking each step; returns the changes.
+fn bring(dataplane: &mut MemoryDataplane, wanted: &Wanted) -> Vec<Change> {
+    let held = dataplane.held().unwrap();
+    let changes = plan(&held, wanted, |service| dataplane.picks(service)).unwrap();
+    let mut followed = held;
+    for change in &changes {
+        dataplane.apply(change).unwrap();
+        every_key_leads_to_destinations(&dataplane.held().unwrap());
+    }
+    followed.follow(&changes);
+    let held = dataplane.held().unwrap();
+    assert_eq!(followed.services, held.services);
+    assert_eq!(followed.destinations, held.destinations);
+    changes
+}
+
+/// What a packet relies on: a known service has a ring of destinations that have records.
+fn every_key_leads_to_destinations(held: &Held) {
+    for service in held.services.values() {
+        assert_ne!(service.key.family, 0, "a key to a service that is not written");
+        for number in &service.ring {
+            let destination = held.destinations.get(number).expect("a ring names a destination that is not there");
+            assert_eq!(destination.destination.service, service.key, "a ring names another service's destination");
+        }
+    }
+}
+
+fn ring_hosts(dataplane: &MemoryDataplane, service: u8) -> Vec<u8> {
+    let held = dataplane.held().unwrap();
+    let service = held.services.values().find(|held| held.key == key(service)).unwrap();
+    service.ring.iter().map(|number| held.destinations[number].destination.address[3]).collect()
+}
+
+#[test]
+fn the_last_real_server_of_the_file_comes_first() {
+    let mut dataplane = tables();
+    let up = |host| server(1, host, 1, Health::Up, true);
+    bring(&mut dataplane, &wanted(vec![rr(1, vec![up(11), up(12), up(13)])]));
+    assert_eq!(ring_hosts(&dataplane, 1), [13, 12, 11]);
+}
+
+#[test]
+fn who_is_down_unknown_drained_or_unresolved_gets_nothing_new() {
+    let mut dataplane = tables();
+    bring(
+        &mut dataplane,
+        &wanted(vec![rr(
+            1,
+            vec![
+                server(1, 11, 1, Health::Down, true),
+                server(1, 12, 1, Health::Unknown, true),
+                server(1, 13, 0, Health::Up, true),
+                server(1, 14, 1, Health::Up, false),
+                server(1, 15, 1, Health::Up, true),
+            ],
+        )]),
+    );
+    assert_eq!(ring_hosts(&dataplane, 1), [15]);
+    let held = dataplane.held().unwrap();
+    let down: Vec<_> =
+        held.destinations.values().filter(|held| held.head.flags & DESTINATION_DOWN != 0).collect();
+    assert_eq!(down.len(), 1);
+}
+
+#[test]
+fn nothing_wanted_anew_is_nothing_changed() {
+    let mut dataplane = tables();
+    let all = wanted(vec![rr(1, vec![server(1, 11, 1, Health::Up, true)])]);
+    assert!(!bring(&mut dataplane, &all).is_empty());
+    assert_eq!(bring(&mut dataplane, &all), []);
+}
+
+#[test]
+fn one_more_real_server_changes_its_service_only() {
+    let mut dataplane = tables();
+    let up = |service, host| server(service, host, 1, Health::Up, true);
+    bring(&mut dataplane, &wanted(vec![rr(1, vec![up(1, 11)]), rr(2, vec![up(2, 11)])]));
+    let changes = bring(&mut dataplane, &wanted(vec![rr(1, vec![up(1, 11), up(1, 12)]), rr(2, vec![up(2, 11)])]));
+    assert_eq!(changes.len(), 3, "{changes:?}");
+    assert!(matches!(changes[0], Change::PutDestination { is_new: true, .. }));
+    assert!(matches!(changes[1], Change::WriteRing { .. }));
+    assert!(matches!(changes[2], Change::PublishRing { .. }));
+}
+
+#[test]
+fn a_destination_keeps_its_number_until_nothing_names_it() {
+    let mut dataplane = tables();
+    let up = |host| server(1, host, 1, Health::Up, true);
+    bring(&mut dataplane, &wanted(vec![rr(1, vec![up(11), up(12)])]));
+    bring(&mut dataplane, &wanted(vec![rr(1, vec![up(12)])]));
+    let held = dataplane.held().unwrap();
+    let (&gone, removed) = held.destinations.iter().find(|(_, held)| held.destination.address[3] == 11).unwrap();
+    assert_eq!(removed.head.flags & DESTINATION_REMOVED, DESTINATION_REMOVED);
+    assert_eq!(free(&held, |_| true), [], "a connection names it");
+
+    // Adding it back revives it, under the number that its connections carry.
+    bring(&mut dataplane, &wanted(vec![rr(1, vec![up(12), up(11)])]));
+    assert_eq!(dataplane.held().unwrap().destinations[&gone].head.flags, 0);
+
+    bring(&mut dataplane, &wanted(vec![rr(1, vec![up(12)])]));
+    assert_eq!(free(&dataplane.held().unwrap(), |_| false), [Change::FreeDestination(gone)]);
+}
+
+#[test]
+fn a_new_record_never_overwrites_the_one_in_use() {
+    let mut dataplane = tables();
+    let mut one = server(1, 11, 1, Health::Up, true);
+    bring(&mut dataplane, &wanted(vec![rr(1, vec![one])]));
+    for host in 20..30 {
+        one.destination.ethernet[5] = host;
+        let before = *dataplane.held().unwrap().destinations.values().next().unwrap();
+        let changes = bring(&mut dataplane, &wanted(vec![rr(1, vec![one])]));
+        let [Change::PutDestination { head, .. }] = changes.as_slice() else {
+            panic!("{changes:?}");
+        };
+        assert_ne!(head.record, before.head.record);
+    }
+}
+
+#[test]
+fn a_table_that_is_too_small_is_named_and_nothing_is_planned() {
+    let dataplane = tables();
+    let many = (1..=9).map(|service| rr(service, vec![server(service, 11, 1, Health::Up, true)])).collect();
+    let full = plan(&dataplane.held().unwrap(), &wanted(many), |_| 0).unwrap_err();
+    assert_eq!((full.table, full.room), ("services", 8));
+}
+
+fn health() -> impl Strategy<Value = Health> {
+    prop_oneof![Just(Health::Up), Just(Health::Up), Just(Health::Down), Just(Health::Unknown)]
+}
+
+fn any_wanted() -> impl Strategy<Value = Wanted> {
+    let servers = proptest::collection::btree_map(11..19_u8, (0..5_u32, health(), any::<bool>()), 0..6);
+    let services = proptest::collection::btree_map(1..6_u8, (any::<bool>(), servers), 0..5);
+    services.prop_map(|services| {
+        let services = services.into_iter().map(|(service, (is_rr, servers))| WantedService {
+            key: key(service),
+            scheduler: if is_rr { Scheduler::Rr } else { Scheduler::Wrr },
+            destinations: servers
+                .into_iter()
+                .map(|(host, (weight, health, is_resolved))| server(service, host, weight, health, is_resolved))
+                .collect(),
+        });
+        wanted(services.collect())
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_wanted_is_held_in_the_end(steps in proptest::collection::vec(any_wanted(), 1..12)) {
+        let mut dataplane = tables();
+        for wanted in &steps {
+            bring(&mut dataplane, wanted);
+            prop_assert_eq!(bring(&mut dataplane, wanted), vec![]);
+            let held = dataplane.held().unwrap();
+            prop_assert_eq!(held.services.len(), wanted.services.len());
+            for change in free(&held, |_| false) {
+                dataplane.apply(&change).unwrap();
+            }
+        }
+    }
+}
