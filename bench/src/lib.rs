@@ -1,4 +1,7 @@
-//! Where the balancer is tried as its users run it: the [`lab`], a network of namespaces with real clients
-//! and real servers. Refuses to know how packets are decided about; it knows hosts, links and processes.
+//! Where the director is tried as its users run it, and where it is measured.
+//!
+//! [`lab`] is a network of namespaces with real clients and real servers: it knows hosts, links and
+//! processes, and refuses to know how packets are decided about. [`testrun`] measures the data plane alone.
 
 pub mod lab;
+pub mod testrun;

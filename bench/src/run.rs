@@ -51,7 +51,7 @@ struct Summary {
 }
 
 /// Builds the lab, runs the director, sends requests, shows who answered.
-pub fn run(once: bool, json: bool) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(once: bool, json: bool) -> anyhow::Result<ExitCode> {
     println!("A client, a director and three real servers, each a network namespace of its own:");
     println!();
     println!("  client 10.0.0.100 --- switch --- director 10.0.0.1, service address 10.0.0.50");

@@ -52,7 +52,7 @@ struct Transport {
 impl Transport {
     #[inline(always)]
     fn is_tcp(&self, tables: &impl Tables) -> u32 {
-        tables.forget((self.protocol as u32 == Protocol::Tcp as u32) as u32)
+        tables.forget(u32::from(self.protocol == Protocol::Tcp))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Refuses to know what is in the object.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
@@ -39,16 +39,21 @@ pub(crate) fn command(workspace: &Workspace, arguments: &Arguments) -> Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the eBPF object. The file is replaced only when its content changed: what includes it is rebuilt otherwise.
+/// Builds the eBPF objects: the director's, and the benchmark's harness.
+/// A file is replaced only when its content changed: what includes it is rebuilt otherwise.
 pub(crate) fn object(workspace: &Workspace, compiler: &Compiler) -> Result<()> {
     // A directory of its own: another compiler's artifacts would push out the host's.
     let directory = workspace.target.join("bpf/build");
     let mut cargo = ebpf_cargo(workspace, compiler, "build");
-    cargo.args(["--bin", "lb-ebpf"]);
-    ensure!(child::shown(&mut cargo)?, "the eBPF object was not built: see above");
-    let built = directory.join("bpfel-unknown-none/release/lb-ebpf");
-    let content = fs::read(&built).with_context(|| format!("reading {}", built.display()))?;
-    let object = workspace.object();
+    cargo.args(["--bin", "lb-ebpf", "--bin", "harness"]);
+    ensure!(child::shown(&mut cargo)?, "the eBPF objects were not built: see above");
+    let built = directory.join("bpfel-unknown-none/release");
+    replace_if_changed(&built.join("lb-ebpf"), workspace.object())?;
+    replace_if_changed(&built.join("harness"), workspace.harness())
+}
+
+fn replace_if_changed(built: &Path, object: PathBuf) -> Result<()> {
+    let content = fs::read(built).with_context(|| format!("reading {}", built.display()))?;
     if fs::read(&object).is_ok_and(|there| there == content) {
         return Ok(());
     }

@@ -53,7 +53,7 @@ impl Built {
 pub(crate) fn command(workspace: &Workspace, subcommand: &str) -> Command {
     let mut command = child::cargo();
     command.arg(subcommand).arg("--manifest-path").arg(workspace.root.join("Cargo.toml"));
-    command.env("LB_EBPF_OBJECT", workspace.object());
+    command.env("LB_EBPF_OBJECT", workspace.object()).env("LB_HARNESS_OBJECT", workspace.harness());
     command
 }
 

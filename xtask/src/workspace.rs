@@ -52,4 +52,9 @@ impl Workspace {
     pub(crate) fn object(&self) -> PathBuf {
         self.target.join("bpf/lb-ebpf")
     }
+
+    /// The object of the benchmark's harness, as the host's build includes it.
+    pub(crate) fn harness(&self) -> PathBuf {
+        self.target.join("bpf/harness")
+    }
 }

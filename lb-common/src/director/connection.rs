@@ -145,8 +145,8 @@ fn lines<T: Tables>(tables: &T, hash: u64) -> Option<(T::Line, T::Line)> {
 fn line_numbers<T: Tables>(tables: &T, hash: u64) -> (u32, u32) {
     let lines = u64::from(tables.lines());
     // Multiply and shift: any number of lines, and no division.
-    let first = (hash & 0xffff_ffff) * lines >> 32;
-    let second = (hash >> 32) * lines >> 32;
+    let first = ((hash & 0xffff_ffff) * lines) >> 32;
+    let second = ((hash >> 32) * lines) >> 32;
     (first as u32, second as u32)
 }
 

@@ -9,6 +9,7 @@
 mod admission;
 mod destination;
 mod flow_table;
+mod restore;
 mod ring;
 mod service;
 mod settings;
@@ -19,6 +20,7 @@ pub use destination::{
     FORWARD_LOCAL, Load,
 };
 pub use flow_table::{BUSY, EMPTY, LINE_SLOTS, Line, State, Tick, Timeouts, entry, entry_destination, entry_tag, tag_of};
+pub use restore::Restore;
 pub use ring::{RING_CHUNK, RING_SLOTS_MAX, RingSpan};
 pub use service::{Family, Protocol, Service, ServiceKey};
 pub use settings::{PEERS_MAX, Seed, Settings, VERDICT_COUNTERS, VERDICT_STRIDE, peer_bit};

@@ -19,7 +19,7 @@ use std::net::IpAddr;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use crate::model::{Check, ServiceId};
 
@@ -70,14 +70,9 @@ pub struct CheckSpec {
 #[derive(Debug)]
 pub struct Checks {
     events: mpsc::UnboundedSender<Event>,
-    running: BTreeMap<CheckId, Running>,
+    /// A check runs by what its sender holds, and ends with it.
+    running: BTreeMap<CheckId, watch::Sender<Check>>,
     tasks: JoinSet<()>,
-}
-
-#[derive(Debug)]
-struct Running {
-    check: watch::Sender<Check>,
-    task: AbortHandle,
 }
 
 impl Checks {
@@ -95,21 +90,15 @@ impl Checks {
     /// Those that are gone end, with the probe that they were at; new ones begin; unchanged ones go on
     /// undisturbed with their counts. One whose [`Check`] changed keeps its health and counts anew.
     pub fn set(&mut self, wanted: BTreeMap<CheckId, CheckSpec>) {
-        self.running.retain(|id, running| {
-            let stays = wanted.contains_key(id);
-            if !stays {
-                running.task.abort();
-            }
-            stays
-        });
+        self.running.retain(|id, _| wanted.contains_key(id));
         for (id, CheckSpec { check, initial }) in wanted {
             if let Some(running) = self.running.get(&id) {
-                running.check.send_if_modified(|held| std::mem::replace(held, check) != check);
+                running.send_if_modified(|held| std::mem::replace(held, check) != check);
                 continue;
             }
             let (sender, receiver) = watch::channel(check);
-            let task = self.tasks.spawn(task::run(id, initial, receiver, self.events.clone(), probe::probe));
-            self.running.insert(id, Running { check: sender, task });
+            self.tasks.spawn(task::run(id, initial, receiver, self.events.clone(), probe::probe));
+            self.running.insert(id, sender);
         }
         // Those that have ended are forgotten.
         while self.tasks.try_join_next().is_some() {}

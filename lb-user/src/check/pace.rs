@@ -20,10 +20,10 @@ pub(super) fn next(interval: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    /// The shortest and the longest of a thousand; the chance that 1,000 leave out the outer twentieth
-    /// at an end is 0.95^1000, 1 in 10^22.
-    fn span(of: impl Fn() -> Duration) -> (Duration, Duration) {
-        let mut all: Vec<_> = (0..1_000).map(|_| of()).collect();
+    /// The shortest and the longest of a thousand, in microseconds. The chance that a thousand leave out
+    /// the outer twentieth at an end is 0.95^1000, 1 in 10^22.
+    fn extremes(of: impl Fn() -> Duration) -> (u128, u128) {
+        let mut all: Vec<_> = (0..1_000).map(|_| of().as_micros()).collect();
         all.sort_unstable();
         (all[0], all[all.len() - 1])
     }
@@ -31,15 +31,15 @@ mod tests {
     #[test]
     fn probes_are_spread_over_their_whole_span_and_not_beyond() {
         let ms = Duration::from_millis;
-        for (span, from, to) in [
-            (span(|| first(ms(100))), ms(0), ms(100)),
-            (span(|| first(ms(60_000))), ms(0), ms(200)),
-            (span(|| next(ms(2_000))), ms(1_800), ms(2_200)),
-            (span(|| next(ms(100))), ms(90), ms(110)),
+        for ((shortest, longest), from, to) in [
+            (extremes(|| first(ms(100))), 0, 100_000),
+            (extremes(|| first(ms(60_000))), 0, 200_000),
+            (extremes(|| next(ms(2_000))), 1_800_000, 2_200_000),
+            (extremes(|| next(ms(100))), 90_000, 110_000),
         ] {
             let edge = (to - from) / 20;
-            assert!((from..from + edge).contains(&span.0), "{span:?}");
-            assert!((to - edge..=to).contains(&span.1), "{span:?}");
+            assert!((from..from + edge).contains(&shortest), "{shortest} of {from} to {to}");
+            assert!((to - edge..=to).contains(&longest), "{longest} of {from} to {to}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One check: waits, probes, counts, tells; until its task is aborted or nobody listens.
+//! One check: waits, probes, counts, tells; until it is no longer wanted or nobody listens.
 //! It refuses to know other checks.
 
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use super::rise::Rise;
 use super::{CheckId, Event, Health, pace};
 use crate::model::{Check, CheckKind};
 
-/// Runs a check, by `checks` as it is now.
+/// Runs a check by what `checks` holds now, and until its sender is gone.
 pub(super) async fn run<F: Future<Output = Outcome>>(
     id: CheckId,
     initial: Option<Health>,

@@ -227,12 +227,11 @@ impl Director {
             check::Health::Up => Health::Up,
             check::Health::Down => Health::Down,
         };
-        match (health, event.why) {
-            (Health::Down, why) => {
-                let why = why.unwrap_or_default();
-                tracing::warn!(service = %service, real_server = %address, port, why, "real server is down");
-            }
-            _ => tracing::info!(service = %service, real_server = %address, port, "real server is up"),
+        if health == Health::Down {
+            let why = event.why.unwrap_or_default();
+            tracing::warn!(service = %service, real_server = %address, port, why, "real server is down");
+        } else {
+            tracing::info!(service = %service, real_server = %address, port, "real server is up");
         }
         self.facts.health.insert((service, address, port), health);
     }

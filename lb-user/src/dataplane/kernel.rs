@@ -132,12 +132,12 @@ impl KernelDataplane {
 
     /// The program, for whoever runs or measures it.
     pub fn program(&self) -> Result<&Xdp, Error> {
-        let program = self.ebpf.program("director").ok_or_else(|| missing_program())?;
+        let program = self.ebpf.program("director").ok_or_else(missing_program)?;
         program.try_into().map_err(Error::Program)
     }
 
     pub(super) fn program_mut(&mut self) -> Result<&mut Xdp, Error> {
-        let program = self.ebpf.program_mut("director").ok_or_else(|| missing_program())?;
+        let program = self.ebpf.program_mut("director").ok_or_else(missing_program)?;
         program.try_into().map_err(Error::Program)
     }
 
@@ -250,7 +250,7 @@ impl KernelDataplane {
 impl Dataplane for KernelDataplane {
     fn held(&self) -> Result<Held, Error> {
         let mut held = Held::empty(self.settings.read(0));
-        for pair in self.service_index.iter() {
+        for pair in &self.service_index {
             let (key, index) = pair.map_err(|source| Error::Map { map: "SERVICE_INDEX", source })?;
             let Service { ring, scheduler, .. } = self.services.read(index as usize);
             let span = RingSpan::from_word(ring);
@@ -337,7 +337,7 @@ impl KernelDataplane {
         let filter = self.settings.word(0, filter_offset);
         let held: Result<BTreeSet<u64>, MapError> = self.peers.keys().collect();
         let held = held?;
-        let wanted: BTreeSet<u64> = peers.iter().map(word_of_peer).collect();
+        let wanted: BTreeSet<u64> = peers.iter().copied().map(word_of_peer).collect();
         for word in wanted.difference(&held) {
             self.peers.insert(word, 1, 0)?;
         }

@@ -25,7 +25,7 @@ unsafe impl<T: Send> Send for MappedArray<T> {}
 unsafe impl<T: Send> Sync for MappedArray<T> {}
 
 impl<T: Pod> MappedArray<T> {
-    const ASSERT: () = assert!(size_of::<T>() % 8 == 0 && align_of::<T>() <= 64);
+    const ASSERT: () = assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() <= 64);
 
     /// Maps `values` values of an array that was made with `BPF_F_MMAPABLE` (Linux 5.5).
     pub(super) fn new(map: BorrowedFd<'_>, values: u32) -> io::Result<Self> {
@@ -67,7 +67,7 @@ impl<T: Pod> MappedArray<T> {
 
     /// An aligned word at `offset` bytes of a value, to be shared with the program.
     pub(super) fn word(&self, index: usize, offset: usize) -> &AtomicU64 {
-        assert!(offset % 8 == 0 && offset + 8 <= size_of::<T>(), "word at {offset}");
+        assert!(offset.is_multiple_of(8) && offset + 8 <= size_of::<T>(), "word at {offset}");
         // SAFETY: within the value, see the assertion.
         let word = unsafe { self.at(index).cast::<u8>().add(offset) };
         // SAFETY: aligned, mapped as long as `self`, and written by atomic or whole-word instructions only.
@@ -76,7 +76,7 @@ impl<T: Pod> MappedArray<T> {
 
     /// An aligned half word at `offset` bytes of a value.
     pub(super) fn half(&self, index: usize, offset: usize) -> &AtomicI32 {
-        assert!(offset % 4 == 0 && offset + 4 <= size_of::<T>(), "half at {offset}");
+        assert!(offset.is_multiple_of(4) && offset + 4 <= size_of::<T>(), "half at {offset}");
         // SAFETY: within the value, see the assertion.
         let half = unsafe { self.at(index).cast::<u8>().add(offset) };
         // SAFETY: as in `word`.

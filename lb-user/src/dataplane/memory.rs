@@ -47,7 +47,7 @@ impl Dataplane for MemoryDataplane {
             Change::AddInterface(interface) => drop(self.held.interfaces.insert(*interface)),
             Change::RemoveInterface(interface) => drop(self.held.interfaces.remove(interface)),
             Change::SetPeers(peers) => {
-                tables.peers = peers.iter().map(word_of_peer).collect();
+                tables.peers = peers.iter().copied().map(word_of_peer).collect();
                 tables.settings.peer_filter = peer_filter(peers);
             }
             Change::SetTimeouts(timeouts) => tables.settings.timeouts = *timeouts,
@@ -83,7 +83,7 @@ impl Dataplane for MemoryDataplane {
 }
 
 /// An Ethernet address as the tables have it: in the low six bytes of a native word.
-pub(super) fn word_of_peer(&[a, b, c, d, e, f]: &[u8; 6]) -> u64 {
+pub(super) fn word_of_peer([a, b, c, d, e, f]: [u8; 6]) -> u64 {
     u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
 }
 
@@ -95,5 +95,5 @@ pub(super) fn bytes_of_peer(word: u64) -> [u8; 6] {
 
 /// The filter that stands before the look-up of a peer.
 pub(super) fn peer_filter<'a>(peers: impl IntoIterator<Item = &'a [u8; 6]>) -> u64 {
-    peers.into_iter().fold(0, |filter, peer| filter | 1 << peer_bit(word_of_peer(peer)))
+    peers.into_iter().fold(0, |filter, peer| filter | 1 << peer_bit(word_of_peer(*peer)))
 }

@@ -57,12 +57,9 @@ const REAL_SERVER: [Column<RealServerSnapshot>; 9] = [
         "Connections in other states, UDP's among them, that the real server holds: ipvsadm's InActConn.",
         |it| it.load.inactive().max(0).into(),
     ),
-    (
-        Gauge,
-        "up",
-        "1: its check passes, or it has none. 0: its check fails, or has not decided yet.",
-        |it| f64::from(it.health == Health::Up),
-    ),
+    (Gauge, "up", "1: its check passes, or it has none. 0: its check fails, or has not decided yet.", |it| {
+        f64::from(it.health == Health::Up)
+    }),
     (Gauge, "weight", "Weight of the real server; 0 drains it.", |it| it.weight.into()),
     (
         Gauge,
@@ -85,12 +82,9 @@ const SERVICE: [Column<ServiceSnapshot>; 7] = [
     (Counter, "connections_total", "Connections scheduled to the service's real servers.", |it| {
         sum_counters(it, |counters| counters.connections)
     }),
-    (
-        Counter,
-        "dropped_packets_total",
-        "Packets for the service's real servers that were dropped.",
-        |it| sum_counters(it, |counters| counters.dropped),
-    ),
+    (Counter, "dropped_packets_total", "Packets for the service's real servers that were dropped.", |it| {
+        sum_counters(it, |counters| counters.dropped)
+    }),
     (Gauge, "active_connections", "Connections in SYN_RECV or ESTABLISHED that the service holds.", |it| {
         sum(it, |server| server.load.active().max(0).into())
     }),
@@ -103,15 +97,18 @@ const SERVICE: [Column<ServiceSnapshot>; 7] = [
 ];
 
 fn real_servers(snapshot: &Snapshot) -> Vec<Family> {
-    let servers = || snapshot.services.iter().flat_map(|it| it.real_servers.iter().map(|server| (it.id, server)));
+    let servers =
+        || snapshot.services.iter().flat_map(|it| it.real_servers.iter().map(|server| (it.id, server)));
     let mut families: Vec<_> = REAL_SERVER
         .iter()
         .map(|(kind, name, help, value)| {
-            Family::new(*kind, &format!("lb_real_server_{name}"), help)
-                .with_all(servers().map(|(service, server)| (real_server_labels(service, server), value(server))))
+            Family::new(*kind, &format!("lb_real_server_{name}"), help).with_all(
+                servers().map(|(service, server)| (real_server_labels(service, server), value(server))),
+            )
         })
         .collect();
-    let info = Family::new(Gauge, "lb_real_server_info", "Always 1; forward is the method as ipvsadm -L names it.");
+    let info =
+        Family::new(Gauge, "lb_real_server_info", "Always 1; forward is the method as ipvsadm -L names it.");
     families.push(info.with_all(servers().map(|(service, server)| {
         let mut labels = real_server_labels(service, server);
         labels.push(("forward", server.forward.to_string()));
@@ -137,7 +134,8 @@ fn services(snapshot: &Snapshot) -> Vec<Family> {
             (labels, it.real_servers.iter().filter(|server| server.health == health).count() as f64)
         })
     })));
-    let info = Family::new(Gauge, "lb_service_info", "Always 1; scheduler is how the service picks real servers.");
+    let info =
+        Family::new(Gauge, "lb_service_info", "Always 1; scheduler is how the service picks real servers.");
     families.push(info.with_all(snapshot.services.iter().map(|it| {
         let mut labels = service_labels(it.id);
         labels.push(("scheduler", it.scheduler.to_string()));
@@ -149,10 +147,8 @@ fn services(snapshot: &Snapshot) -> Vec<Family> {
 fn packets(snapshot: &Snapshot) -> Vec<Family> {
     let help = "Packets by what became of them and why, since the tables were made.";
     let samples = Verdict::ALL.iter().map(|verdict| {
-        let labels = vec![
-            ("action", verdict.action().label().to_owned()),
-            ("reason", verdict.label().to_owned()),
-        ];
+        let labels =
+            vec![("action", verdict.action().label().to_owned()), ("reason", verdict.label().to_owned())];
         (labels, snapshot.verdicts.get(verdict.index()).copied().unwrap_or(0) as f64)
     });
     vec![Family::new(Counter, "lb_packets_total", help).with_all(samples)]
@@ -203,12 +199,19 @@ fn flow_table(snapshot: &Snapshot) -> Vec<Family> {
 
 fn tables(snapshot: &Snapshot) -> Vec<Family> {
     let tables = &snapshot.tables;
-    let fills =
-        [("services", tables.services), ("destinations", tables.destinations), ("ring_slots", tables.ring_slots)];
+    let fills = [
+        ("services", tables.services),
+        ("destinations", tables.destinations),
+        ("ring_slots", tables.ring_slots),
+    ];
     let labels = |table: &str| vec![("table", table.to_owned())];
     vec![
-        Family::new(Gauge, "lb_table_entries", "Entries in use of the table that [tables] in the config names.")
-            .with_all(fills.map(|(table, fill)| (labels(table), fill.used as f64))),
+        Family::new(
+            Gauge,
+            "lb_table_entries",
+            "Entries in use of the table that [tables] in the config names.",
+        )
+        .with_all(fills.map(|(table, fill)| (labels(table), fill.used as f64))),
         Family::new(
             Gauge,
             "lb_table_capacity_entries",
@@ -222,7 +225,8 @@ fn daemon(snapshot: &Snapshot) -> Vec<Family> {
     let daemon = &snapshot.daemon;
     let result = |label: &str| vec![("result", label.to_owned())];
     vec![
-        Family::new(Gauge, "lb_checks", "Checks of real servers that run.").with(vec![], snapshot.checks as f64),
+        Family::new(Gauge, "lb_checks", "Checks of real servers that run.")
+            .with(vec![], snapshot.checks as f64),
         Family::new(
             Gauge,
             "lb_interface_attached",
@@ -255,10 +259,7 @@ fn service_labels(id: ServiceId) -> Labels {
         Protocol::Tcp => "tcp",
         Protocol::Udp => "udp",
     };
-    vec![
-        ("service", SocketAddr::new(id.address, id.port).to_string()),
-        ("protocol", protocol.to_owned()),
-    ]
+    vec![("service", SocketAddr::new(id.address, id.port).to_string()), ("protocol", protocol.to_owned())]
 }
 
 fn real_server_labels(service: ServiceId, server: &RealServerSnapshot) -> Labels {
@@ -270,7 +271,10 @@ fn real_server_labels(service: ServiceId, server: &RealServerSnapshot) -> Labels
 }
 
 fn by_state(counts: &[u64; State::ALL.len()]) -> impl Iterator<Item = (Labels, f64)> {
-    State::ALL.iter().zip(counts).map(|(state, &count)| (vec![("state", state.label().to_owned())], count as f64))
+    State::ALL
+        .iter()
+        .zip(counts)
+        .map(|(state, &count)| (vec![("state", state.label().to_owned())], count as f64))
 }
 
 fn sum(service: &ServiceSnapshot, of: impl Fn(&RealServerSnapshot) -> f64) -> f64 {

@@ -62,8 +62,11 @@ impl Family {
 
 /// The families in Prometheus's text format 0.0.4. Those without a sample are left out.
 pub(super) fn text(families: Vec<Family>) -> String {
-    let families: Vec<_> =
-        families.into_iter().map(|family| family.0).filter(|family| !family.get_metric().is_empty()).collect();
+    let families: Vec<_> = families
+        .into_iter()
+        .map(|family| family.0)
+        .filter(|family| !family.get_metric().is_empty())
+        .collect();
     // It fails for a family without samples or without a name only.
     TextEncoder::new().encode_to_string(&families).unwrap_or_else(|error| format!("# {error}\n"))
 }

@@ -20,8 +20,8 @@ mod snapshot;
 pub use encode::encode;
 pub use serve::serve;
 pub use snapshot::{
-    DaemonSnapshot, Fill, FlowTableSnapshot, InterfaceSnapshot, RealServerSnapshot, ServiceSnapshot, Snapshot,
-    SweepSnapshot, TablesSnapshot,
+    DaemonSnapshot, Fill, FlowTableSnapshot, InterfaceSnapshot, RealServerSnapshot, ServiceSnapshot,
+    Snapshot, SweepSnapshot, TablesSnapshot,
 };
 
 #[cfg(test)]

@@ -56,7 +56,9 @@ async fn metrics(State(source): State<Source>) -> Response {
             Err(_cancelled) => unavailable("the daemon is ending\n"),
         },
         Ok(None) => unavailable("the daemon is ending\n"),
-        Err(_elapsed) => unavailable("the daemon did not answer within a second: it is busy, its log says with what\n"),
+        Err(_elapsed) => {
+            unavailable("the daemon did not answer within a second: it is busy, its log says with what\n")
+        }
     }
 }
 

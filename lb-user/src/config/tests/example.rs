@@ -1,0 +1,93 @@
+//! The example in the documentation is a file, and this model.
+
+use std::{net::IpAddr, time::Duration};
+
+use super::parse;
+use crate::model::{
+    AddressOwner, Check, CheckKind, Director, ForwardMethod, Model, Peer, Protocol, RealServer, Scheduler,
+    ServiceId, TableSizes, Timeouts, VirtualService, XdpMode,
+};
+
+#[test]
+fn the_example_is_this_model() {
+    let real_server = |address_: &str, port| RealServer {
+        name: None,
+        address: address(address_),
+        port,
+        weight: 1,
+        forward: ForwardMethod::DirectRouting,
+        interface: None,
+    };
+    let model = Model {
+        director: Director {
+            interfaces: vec!["eth0".to_owned()],
+            xdp_mode: XdpMode::Auto,
+            metrics: Some("127.0.0.1:9105".parse().unwrap()),
+            peers: vec![Peer::Mac([2, 0, 0, 0, 0, 0x12]), Peer::Address(address("10.0.0.12"))],
+            service_addresses: AddressOwner::Director,
+            timeouts: Timeouts {
+                tcp: Duration::from_secs(900),
+                tcp_fin: Duration::from_secs(120),
+                udp: Duration::from_secs(300),
+            },
+            tables: TableSizes {
+                flows: 1_000_000,
+                services: 1_024,
+                destinations: 16_384,
+                ring_slots: 1_048_576,
+            },
+        },
+        services: vec![
+            VirtualService {
+                id: ServiceId { protocol: Protocol::Tcp, address: address("10.0.0.50"), port: 80 },
+                scheduler: Scheduler::Wrr,
+                check: Some(Check {
+                    kind: CheckKind::Tcp { port: Some(80) },
+                    interval: Duration::from_secs(2),
+                    timeout: Duration::from_secs(1),
+                    rise: 2,
+                    fall: 3,
+                }),
+                real_servers: vec![
+                    RealServer {
+                        name: Some("web1".to_owned()),
+                        weight: 5,
+                        interface: Some("eth0".to_owned()),
+                        ..real_server("10.0.0.11", 80)
+                    },
+                    RealServer {
+                        name: Some("this-host".to_owned()),
+                        forward: ForwardMethod::Local,
+                        ..real_server("10.0.0.2", 80)
+                    },
+                ],
+            },
+            VirtualService {
+                id: ServiceId { protocol: Protocol::Udp, address: address("fd00::50"), port: 53 },
+                scheduler: Scheduler::Rr,
+                check: Some(Check::new(CheckKind::Tcp { port: None })),
+                real_servers: vec![
+                    real_server("fd00::11", 53),
+                    RealServer { weight: 0, ..real_server("fd00::12", 53) },
+                ],
+            },
+        ],
+    };
+    assert_eq!(parse("example.toml", include_str!("../example.toml")).unwrap(), model);
+}
+
+#[test]
+fn the_example_says_what_the_defaults_are() {
+    let example = parse("example.toml", include_str!("../example.toml")).unwrap();
+    let said = example.director;
+    assert_eq!((said.timeouts, said.tables), (Timeouts::default(), TableSizes::default()));
+    let check = example.services[0].check;
+    assert_eq!(check, Some(Check::new(CheckKind::Tcp { port: Some(80) })));
+    let empty = parse("lb.toml", "").unwrap();
+    assert_eq!(empty, Model::default());
+    assert_eq!((empty.director.interfaces.len(), empty.director.metrics), (0, None));
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}

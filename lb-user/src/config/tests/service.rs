@@ -1,0 +1,121 @@
+//! What virtual services and real servers may be.
+
+use super::{SERVICE, check, check_real_server, check_service, parse};
+
+#[test]
+fn a_service_has_a_unicast_address_and_a_port() {
+    for (address, problem) in [
+        (
+            "web:http",
+            "\"web:http\" is not an address with a port, such as 10.0.0.50:80 or [fd00::50]:80 (names are not looked up)",
+        ),
+        (
+            "10.0.0.50:65536",
+            "\"10.0.0.50:65536\" is not an address with a port, such as 10.0.0.50:80 or [fd00::50]:80 (names are not looked up)",
+        ),
+        (
+            "[fe80::1%3]:80",
+            "\"[fe80::1%3]:80\" is not an address with a port, such as 10.0.0.50:80 or [fd00::50]:80 (names are not looked up)",
+        ),
+        (
+            "10.0.0.50",
+            "\"10.0.0.50\" has no port: services on all ports are not supported yet, name one, 1 to 65535",
+        ),
+        (
+            "[fd00::50]",
+            "\"[fd00::50]\" has no port: services on all ports are not supported yet, name one, 1 to 65535",
+        ),
+        ("10.0.0.50:0", "port 0: services on all ports are not supported yet, name one, 1 to 65535"),
+        ("224.0.0.1:80", "224.0.0.1 is a multicast address: a unicast address is needed"),
+        ("[ff02::1]:80", "ff02::1 is a multicast address: a unicast address is needed"),
+        ("0.0.0.0:80", "0.0.0.0 is the unspecified address: a unicast address is needed"),
+        ("[::]:80", ":: is the unspecified address: a unicast address is needed"),
+        ("127.0.0.1:80", "127.0.0.1 is a loopback address: a unicast address is needed"),
+        ("[::1]:80", "::1 is a loopback address: a unicast address is needed"),
+        ("255.255.255.255:80", "255.255.255.255 is the broadcast address: a unicast address is needed"),
+        ("[::ffff:10.0.0.50]:80", "::ffff:10.0.0.50 is an IPv4 address in IPv6 notation: write 10.0.0.50"),
+    ] {
+        check_service("address", &format!("'{address}'"), &format!("address: {problem}"));
+    }
+}
+
+#[test]
+fn a_real_server_can_serve_its_service() {
+    for (address, problem) in [
+        (
+            "web1:80",
+            "\"web1:80\" is not an address, such as 10.0.0.11, 10.0.0.11:80 or [fd00::11]:80 (names are not looked up)",
+        ),
+        (
+            "10.0.0.11:8080",
+            "direct routing does not change the port: 8080 must be 80, the service's (ipvsadm rewrites it silently)",
+        ),
+        ("10.0.0.11:0", "port 0: leave the port out, it is the service's"),
+        ("fd00::11", "fd00::11 cannot serve TCP 10.0.0.50:80: the address families differ"),
+        ("127.0.0.1", "127.0.0.1 is a loopback address: a unicast address is needed"),
+        ("239.0.0.1", "239.0.0.1 is a multicast address: a unicast address is needed"),
+        ("::ffff:10.0.0.11", "::ffff:10.0.0.11 is an IPv4 address in IPv6 notation: write 10.0.0.11"),
+        (
+            "10.0.0.50",
+            "10.0.0.50 is the service's own address: a packet sent there by direct routing comes back; this host is `forward = \"local\"`",
+        ),
+        ("169.254.0.1", "169.254.0.1 is link-local: name the `interface` that it is reached by"),
+        (
+            "fe80::1%eth0",
+            "\"fe80::1%eth0\" names an interface after `%`: write it as `interface` of the real server",
+        ),
+    ] {
+        check_real_server(&format!("address = '{address}'"), &format!("address: {problem}"));
+    }
+    check_real_server(
+        "address = '10.0.0.2:81'\nforward = 'local'",
+        "address: local delivery does not change the port: 81 must be 80, the service's (ipvsadm rewrites it silently)",
+    );
+    check_real_server(
+        "interface = 'eth0'\nforward = 'local'\naddress = '10.0.0.2'",
+        "interface: a real server with `forward = \"local\"` is this host: leave `interface` out",
+    );
+    check_real_server(
+        "interface = 'a/b'\naddress = '10.0.0.11'",
+        "interface: \"a/b\" cannot be an interface's name: 1 to 15 bytes without blanks, `/` and `:`",
+    );
+    for name in ["''".to_owned(), "\"a\\nb\"".to_owned(), format!("'{}'", "x".repeat(65))] {
+        check_real_server(
+            &format!("name = {name}\naddress = '10.0.0.11'"),
+            "name: a name has 1 to 64 characters, none of them a control character",
+        );
+    }
+    for weight in [-1, 65_536, 70_000] {
+        check_real_server(
+            &format!("weight = {weight}\naddress = '10.0.0.11'"),
+            &format!("weight: {weight} is out of range: 0 to 65535 (0 drains)"),
+        );
+    }
+}
+
+#[test]
+fn a_link_local_real_server_is_on_a_named_interface() {
+    let text = format!("{}\nreal_server = [{{ address = 'fe80::1' }}]", SERVICE.join("\n"));
+    let text = text.replace("10.0.0.50", "[fd00::50]");
+    check(
+        &text,
+        &["lb.toml:5: virtual_service[0].real_server[0].address: \
+           fe80::1 is link-local: name the `interface` that it is reached by"],
+    );
+    assert!(parse("lb.toml", &text.replace("'fe80::1'", "'fe80::1', interface = 'eth0'")).is_ok());
+}
+
+#[test]
+fn what_a_real_server_may_be() {
+    let head = SERVICE.join("\n");
+    for real_server in [
+        "address = '10.0.0.11:80', weight = 65535",
+        "address = '10.0.0.11', weight = 0",
+        "address = '127.0.0.1', forward = 'local'",
+        "address = '10.0.0.50', forward = 'local'",
+        "address = '169.254.0.1', interface = 'eth0'",
+    ] {
+        let text = format!("{head}\nreal_server = [{{ {real_server} }}]");
+        assert_eq!(parse("lb.toml", &text).unwrap().services[0].real_servers.len(), 1, "{real_server}");
+    }
+}

@@ -1,0 +1,139 @@
+//! TOML's syntax and types, keys, and words that have one spelling.
+
+use super::{SERVICE, check, check_director, check_real_server, check_service};
+
+#[test]
+fn syntax_errors_are_reported_together() {
+    check("[director\n", &["lb.toml:1: director: unclosed table, expected `]`"]);
+    check(
+        "[director]\nmetrics = 127.0.0.1:9105\ninterfaces = ['eth0' 'eth1']\n[director]\n",
+        &[
+            "lb.toml:2: director.metrics: invalid float, expected nothing",
+            "lb.toml:3: director.interfaces[1]: missing comma between array elements, expected `,`",
+            "lb.toml:4: director: duplicate key",
+        ],
+    );
+    check(
+        "[tables]\nflows = many\n",
+        &["lb.toml:2: tables.flows: string values must be quoted, expected literal string"],
+    );
+    // The first of each line, in the order of lines: the parser reports them otherwise.
+    check(
+        "[director]\nmetrics=\"a\nb\"",
+        &[
+            "lb.toml:2: director.metrics: invalid basic string, expected `\"`",
+            "lb.toml:3: invalid unquoted key, expected letters, numbers, `-`, `_`",
+        ],
+    );
+    // Where there is no key to name.
+    check("= 5\n", &["lb.toml:1: unquoted keys cannot be empty, expected letters, numbers, `-`, `_`"]);
+}
+
+#[test]
+fn an_unknown_key_is_told_what_it_was_meant_to_be() {
+    check("[directors]\n", &["lb.toml:1: directors: unknown key; did you mean `director`?"]);
+    check_director("xdpmode = 'auto'", "xdpmode: unknown key; did you mean `xdp_mode`?");
+    check_service("schedulers", "'rr'", "schedulers: unknown key; did you mean `scheduler`?");
+    check_service(
+        "fwmark",
+        "1",
+        "fwmark: unknown key; known here: protocol, address, scheduler, check, real_server",
+    );
+    check_real_server("weights = 5", "weights: unknown key; did you mean `weight`?");
+    check(
+        "[tables]\n'a\"b' = 1\n",
+        &["lb.toml:2: tables.\"a\\\"b\": unknown key; known here: flows, services, destinations, ring_slots"],
+    );
+}
+
+#[test]
+fn a_missing_key_is_named() {
+    check(
+        "\n[[virtual_service]]\n",
+        &["lb.toml:2: virtual_service[0].protocol: missing: this key is required"],
+    );
+    let text = format!("{}\nreal_server = [{{ address = '10.0.0.11' }}, {{}}]", SERVICE.join("\n"));
+    check(&text, &["lb.toml:5: virtual_service[0].real_server[1].address: missing: this key is required"]);
+}
+
+#[test]
+fn a_wrong_type_is_named_in_tomls_words() {
+    check("tables = 5", &["lb.toml:1: tables: expected a table, found integer `5`"]);
+    check_director(
+        "interfaces = 'eth0'",
+        "interfaces: expected an array, `[..]`, or `[[..]]` for tables, found string \"eth0\"",
+    );
+    check_director("interfaces = ['eth0', 5]", "interfaces[1]: expected a string, found integer `5`");
+    check(
+        "[virtual_service]\n",
+        &["lb.toml:1: virtual_service: expected an array, `[..]`, or `[[..]]` for tables, found a table"],
+    );
+    check_real_server("weight = '5'", "weight: expected a whole number, found string \"5\"");
+    check_real_server("weight = 1.5", "weight: expected a whole number, found floating point `1.5`");
+    check_real_server(
+        "weight = 99999999999999999999",
+        "weight: expected a whole number, found integer `99999999999999999999`",
+    );
+    check_service(
+        "check",
+        "'tcp'",
+        "check: expected a table such as { type = \"tcp\" }, found string \"tcp\"",
+    );
+    check_service(
+        "check",
+        "{ type = 'tcp', interval = true }",
+        "check.interval: expected a duration such as \"90s\", \"15m\" or \"500ms\", or a whole number of seconds",
+    );
+}
+
+#[test]
+fn a_word_has_one_spelling_and_the_right_one_is_told() {
+    check_service("protocol", "'icmp'", "protocol: unknown protocol \"icmp\"; known: \"tcp\", \"udp\"");
+    check_service("protocol", "'TCP'", "protocol: protocol \"TCP\" is written \"tcp\" here");
+    check_service(
+        "protocol",
+        "'sctp'",
+        "protocol: protocol \"sctp\" is not supported yet; there is: \"tcp\", \"udp\"",
+    );
+    check_service("scheduler", "'wwr'", "scheduler: unknown scheduler \"wwr\"; known: \"rr\", \"wrr\"");
+    for word in ["lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos", "maglev"] {
+        check_service(
+            "scheduler",
+            &format!("'{word}'"),
+            &format!("scheduler: scheduler \"{word}\" is not supported yet; there is: \"rr\", \"wrr\""),
+        );
+    }
+    for word in ["gate", "DR", "Route", "g", "direct_routing", "Direct-Routing"] {
+        check_real_server(
+            &format!("forward = '{word}'\naddress = '10.0.0.11'"),
+            &format!("forward: forward method \"{word}\" is written \"direct-routing\" here"),
+        );
+    }
+    for word in ["TUN", "ipip", "masq", "NAT"] {
+        check_real_server(
+            &format!("forward = '{word}'\naddress = '10.0.0.11'"),
+            &format!(
+                "forward: forward method \"{word}\" is not supported yet; there is: \"direct-routing\", \"local\""
+            ),
+        );
+    }
+    check_director("xdp_mode = 'drv'", "xdp_mode: XDP mode \"drv\" is written \"native\" here");
+    check_director(
+        "service_addresses = 'me'",
+        "service_addresses: unknown owner \"me\"; known: \"director\", \"operator\"",
+    );
+    check_service(
+        "check",
+        "{ type = 'HTTP_GET' }",
+        "check.type: check \"HTTP_GET\" is not supported yet; there is: \"tcp\"",
+    );
+}
+
+#[test]
+fn a_value_cannot_break_its_line() {
+    check_service(
+        "scheduler",
+        "\"rr\\nlb.toml:1: fine\"",
+        "scheduler: unknown scheduler \"rr\\nlb.toml:1: fine\"; known: \"rr\", \"wrr\"",
+    );
+}
