@@ -6,9 +6,13 @@ fn main() {
     println!("cargo::rerun-if-env-changed=LB_EBPF_OBJECT");
     match std::env::var("LB_EBPF_OBJECT") {
         Ok(path) if Path::new(&path).is_file() => println!("cargo::rerun-if-changed={path}"),
-        Ok(path) => println!("cargo::error=LB_EBPF_OBJECT names {path}, which is no file: run `cargo xtask build`"),
-        Err(_) => println!(
-            "cargo::error=lb embeds its XDP object, which is built by another compiler: run `cargo xtask build`, or set LB_EBPF_OBJECT to target/bpf/lb-ebpf"
-        ),
+        Ok(path) => {
+            println!("cargo::error=LB_EBPF_OBJECT names {path}, which is no file: run `cargo xtask build`");
+        }
+        Err(_) => {
+            println!(
+                "cargo::error=lb embeds its XDP object, which is built by another compiler: run `cargo xtask build`, or set LB_EBPF_OBJECT to target/bpf/lb-ebpf"
+            );
+        }
     }
 }

@@ -115,9 +115,14 @@ impl Table {
         if self.is_terminal {
             return self.draw(summary, elapsed);
         }
-        if elapsed - self.shown >= Duration::from_secs(1) {
+        if elapsed.saturating_sub(self.shown) >= Duration::from_secs(1) {
             self.shown = elapsed;
-            println!("{:>4} s {:>8} requests, {} failed", elapsed.as_secs(), summary.requests, summary.failed);
+            println!(
+                "{:>4} s {:>8} requests, {} failed",
+                elapsed.as_secs(),
+                summary.requests,
+                summary.failed
+            );
         }
         Ok(())
     }
@@ -131,10 +136,12 @@ impl Table {
 
     fn draw(&mut self, summary: &Summary, elapsed: Duration) -> io::Result<()> {
         let seconds = elapsed.as_secs_f64().max(0.001);
-        let mut lines = vec![format!("{:<14} {:>9} {:>7} {:>11}", "real server", "requests", "share", "a second")];
+        let mut lines =
+            vec![format!("{:<14} {:>9} {:>7} {:>11}", "real server", "requests", "share", "a second")];
         for (name, answered) in &summary.real_servers {
             let share = 100.0 * *answered as f64 / summary.requests.max(1) as f64;
-            lines.push(format!("{name:<14} {answered:>9} {share:>6.1}% {:>11.0}", *answered as f64 / seconds));
+            lines
+                .push(format!("{name:<14} {answered:>9} {share:>6.1}% {:>11.0}", *answered as f64 / seconds));
         }
         let rate = summary.requests as f64 / seconds;
         lines.push(format!("{:<14} {:>9} {:>7} {rate:>11.0}", "all", summary.requests, ""));

@@ -5,8 +5,8 @@
 
 use crate::director::Tables;
 use crate::net::{
-    ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, ETHERTYPE_VLAN_SERVICE, Ethernet, Ipv4, Ipv6,
-    Packet, Tcp, TcpFlags, Udp, is_extension,
+    ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, ETHERTYPE_VLAN_SERVICE, Ethernet, Ipv4,
+    Ipv6, Packet, Tcp, TcpFlags, Udp, is_extension,
 };
 use crate::verdict::Verdict;
 use crate::wire::{Family, Protocol, ServiceKey, admission_bit_v4, admission_bit_v6};
@@ -74,7 +74,13 @@ pub fn parse(packet: &impl Packet, tables: &impl Tables) -> Result<Flow, Verdict
 /// shift and another product spread them over the word. The first product is of the whole client and
 /// both ports: for one service address the sum is one-to-one, and no two of its flows share a tag by it.
 #[inline(always)]
-pub fn hash_v4(source: u32, destination: u32, ports: u32, protocol: Protocol, seed: impl Fn(usize) -> u64) -> u64 {
+pub fn hash_v4(
+    source: u32,
+    destination: u32,
+    ports: u32,
+    protocol: Protocol,
+    seed: impl Fn(usize) -> u64,
+) -> u64 {
     let client = u64::from(source) << 32 | u64::from(ports);
     let service = u64::from(destination) << 32 | protocol as u64;
     mix(client.wrapping_mul(seed(0)).wrapping_add(service.wrapping_mul(seed(1))), seed(5))
@@ -178,7 +184,12 @@ fn service_key(family: Family, [high, low]: [u64; 2], transport: &Transport) -> 
 
 /// What the header at `offset` tells, of which IP says that `bytes` follow.
 #[inline(always)]
-fn parse_transport(packet: &impl Packet, protocol: u8, offset: usize, bytes: usize) -> Result<Transport, Verdict> {
+fn parse_transport(
+    packet: &impl Packet,
+    protocol: u8,
+    offset: usize,
+    bytes: usize,
+) -> Result<Transport, Verdict> {
     if protocol == Protocol::Tcp as u8 {
         let tcp: Tcp = packet.read(offset).ok_or(Verdict::Truncated)?;
         if tcp.header_length() < size_of::<Tcp>() || tcp.header_length() > bytes {

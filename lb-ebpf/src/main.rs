@@ -7,6 +7,13 @@
     expect(internal_features, reason = "the target has no compare-and-exchange but the intrinsic")
 )]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch, core_intrinsics))]
+#![cfg_attr(
+    target_arch = "bpf",
+    expect(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "an address within a map's value and its access are one thought"
+    )
+)]
 
 #[cfg(target_arch = "bpf")]
 mod packet;
@@ -27,6 +34,7 @@ mod entry {
 
     /// Decides about one packet.
     #[xdp]
+    #[expect(clippy::needless_pass_by_value, reason = "the macro hands it over so")]
     fn director(context: XdpContext) -> u32 {
         let Some(tables) = KernelTables::new() else {
             return xdp_action::XDP_PASS;

@@ -18,8 +18,8 @@ use aya_log_ebpf::info;
 use lb_common::director::{Decision, FlowLine, Tables};
 use lb_common::verdict::{Action, Verdict};
 use lb_common::wire::{
-    Admission, Counters, Destination, DestinationHead, Line, Load, RING_CHUNK, RingSpan, Service, ServiceKey, Settings,
-    Tick, VERDICT_STRIDE, peer_bit,
+    Admission, Counters, Destination, DestinationHead, Line, Load, RING_CHUNK, RingSpan, Service, ServiceKey,
+    Settings, Tick, VERDICT_STRIDE, peer_bit,
 };
 
 #[map]
@@ -167,8 +167,8 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn destination(&self, number: u32) -> Option<Destination> {
-        let record = match self.head(number).record {
+    fn destination(&self, head: DestinationHead) -> Option<Destination> {
+        let record = match head.record {
             0 => return None,
             record => DESTINATIONS.get_ptr(record)?,
         };
@@ -302,8 +302,9 @@ impl FlowLine for KernelLine {
 #[inline(always)]
 fn exchange<T: Copy>(word: *mut T, expected: T, new: T) -> bool {
     // SAFETY: an aligned word of a map that outlives the program.
-    let (_, done) =
-        unsafe { atomic_cxchg::<T, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(word, expected, new) };
+    let (_, done) = unsafe {
+        atomic_cxchg::<T, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(word, expected, new)
+    };
     done
 }
 

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lb_common::sched::{Candidate, resume_rr, resume_wrr, rr, wrr};
 use lb_common::wire::{
-    Admission, DESTINATION_DOWN, DESTINATION_REMOVED, Destination, DestinationHead, FORWARD_LOCAL, Family, RingSpan,
-    Service, ServiceKey, Timeouts, admission_bit_v4, admission_bit_v6,
+    Admission, DESTINATION_DOWN, DESTINATION_REMOVED, Destination, DestinationHead, FORWARD_LOCAL, Family,
+    RingSpan, Service, ServiceKey, Timeouts, admission_bit_v4, admission_bit_v6,
 };
 
 use crate::dataplane::{Change, Held, HeldService};
@@ -114,7 +114,11 @@ impl<'a> Plan<'a> {
     fn new(held: &'a Held) -> Self {
         Self {
             held,
-            numbers: held.destinations.iter().map(|(&number, held)| (identity(&held.destination), number)).collect(),
+            numbers: held
+                .destinations
+                .iter()
+                .map(|(&number, held)| (identity(&held.destination), number))
+                .collect(),
             indices: held.services.iter().map(|(&index, service)| (service.key, index)).collect(),
             taken_numbers: held.destinations.keys().copied().collect(),
             taken_indices: held.services.keys().copied().collect(),
@@ -134,8 +138,11 @@ impl<'a> Plan<'a> {
 
     fn settings(&mut self, wanted: &Wanted) {
         let held = self.held;
-        self.early.extend(wanted.interfaces.difference(&held.interfaces).map(|&index| Change::AddInterface(index)));
-        self.late.extend(held.interfaces.difference(&wanted.interfaces).map(|&index| Change::RemoveInterface(index)));
+        self.early
+            .extend(wanted.interfaces.difference(&held.interfaces).map(|&index| Change::AddInterface(index)));
+        self.late.extend(
+            held.interfaces.difference(&wanted.interfaces).map(|&index| Change::RemoveInterface(index)),
+        );
         if wanted.peers != held.peers {
             self.early.push(Change::SetPeers(wanted.peers.clone()));
         }
@@ -159,7 +166,8 @@ impl<'a> Plan<'a> {
         let Some(&index) = self.indices.get(&wanted.key) else {
             let index = self.free_index()?;
             let span = self.write_ring(ring)?;
-            let service = Service { ring: span.to_word(), picks: 0, key: wanted.key, scheduler, reserved: [0; 23] };
+            let service =
+                Service { ring: span.to_word(), picks: 0, key: wanted.key, scheduler, reserved: [0; 23] };
             self.rings.push(Change::PutService { index, service });
             self.rings.push(Change::AddKey(wanted.key, index));
             return Ok(());
@@ -253,7 +261,8 @@ impl<'a> Plan<'a> {
 
     fn free_number(&mut self) -> Result<u32, Full> {
         let end = self.held.settings.destinations;
-        let number = first_free(&self.taken_numbers, 1, end).ok_or(Full { table: "destinations", room: end - 1 })?;
+        let number =
+            first_free(&self.taken_numbers, 1, end).ok_or(Full { table: "destinations", room: end - 1 })?;
         self.taken_numbers.insert(number);
         Ok(number)
     }

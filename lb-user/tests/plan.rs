@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 
 use lb_common::wire::{
-    DESTINATION_DOWN, DESTINATION_REMOVED, Destination, FORWARD_DIRECT, Family, Protocol, ServiceKey, Timeouts,
+    DESTINATION_DOWN, DESTINATION_REMOVED, Destination, FORWARD_DIRECT, Family, Protocol, ServiceKey,
+    Timeouts,
 };
 use lb_user::dataplane::{Change, Dataplane as _, Held, MemoryDataplane, Sizes};
 use lb_user::model::{Scheduler, TableSizes};
@@ -80,8 +81,12 @@ fn every_key_leads_to_destinations(held: &Held) {
     for service in held.services.values() {
         assert_ne!(service.key.family, 0, "a key to a service that is not written");
         for number in &service.ring {
-            let destination = held.destinations.get(number).expect("a ring names a destination that is not there");
-            assert_eq!(destination.destination.service, service.key, "a ring names another service's destination");
+            let destination =
+                held.destinations.get(number).expect("a ring names a destination that is not there");
+            assert_eq!(
+                destination.destination.service, service.key,
+                "a ring names another service's destination"
+            );
         }
     }
 }
@@ -136,7 +141,8 @@ fn one_more_real_server_changes_its_service_only() {
     let mut dataplane = tables();
     let up = |service, host| server(service, host, 1, Health::Up, true);
     bring(&mut dataplane, &wanted(vec![rr(1, vec![up(1, 11)]), rr(2, vec![up(2, 11)])]));
-    let changes = bring(&mut dataplane, &wanted(vec![rr(1, vec![up(1, 11), up(1, 12)]), rr(2, vec![up(2, 11)])]));
+    let changes =
+        bring(&mut dataplane, &wanted(vec![rr(1, vec![up(1, 11), up(1, 12)]), rr(2, vec![up(2, 11)])]));
     assert_eq!(changes.len(), 3, "{changes:?}");
     assert!(matches!(changes[0], Change::PutDestination { is_new: true, .. }));
     assert!(matches!(changes[1], Change::WriteRing { .. }));
@@ -150,7 +156,8 @@ fn a_destination_keeps_its_number_until_nothing_names_it() {
     bring(&mut dataplane, &wanted(vec![rr(1, vec![up(11), up(12)])]));
     bring(&mut dataplane, &wanted(vec![rr(1, vec![up(12)])]));
     let held = dataplane.held().unwrap();
-    let (&gone, removed) = held.destinations.iter().find(|(_, held)| held.destination.address[3] == 11).unwrap();
+    let (&gone, removed) =
+        held.destinations.iter().find(|(_, held)| held.destination.address[3] == 11).unwrap();
     assert_eq!(removed.head.flags & DESTINATION_REMOVED, DESTINATION_REMOVED);
     assert_eq!(free(&held, |_| true), [], "a connection names it");
 
@@ -199,7 +206,9 @@ fn any_wanted() -> impl Strategy<Value = Wanted> {
             scheduler: if is_rr { Scheduler::Rr } else { Scheduler::Wrr },
             destinations: servers
                 .into_iter()
-                .map(|(host, (weight, health, is_resolved))| server(service, host, weight, health, is_resolved))
+                .map(|(host, (weight, health, is_resolved))| {
+                    server(service, host, weight, health, is_resolved)
+                })
                 .collect(),
         });
         wanted(services.collect())

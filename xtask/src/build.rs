@@ -48,18 +48,18 @@ pub(crate) fn object(workspace: &Workspace, compiler: &Compiler) -> Result<()> {
     cargo.args(["--bin", "lb-ebpf", "--bin", "harness"]);
     ensure!(child::shown(&mut cargo)?, "the eBPF objects were not built: see above");
     let built = directory.join("bpfel-unknown-none/release");
-    replace_if_changed(&built.join("lb-ebpf"), workspace.object())?;
-    replace_if_changed(&built.join("harness"), workspace.harness())
+    replace_if_changed(&built.join("lb-ebpf"), &workspace.object())?;
+    replace_if_changed(&built.join("harness"), &workspace.harness())
 }
 
-fn replace_if_changed(built: &Path, object: PathBuf) -> Result<()> {
+fn replace_if_changed(built: &Path, object: &Path) -> Result<()> {
     let content = fs::read(built).with_context(|| format!("reading {}", built.display()))?;
-    if fs::read(&object).is_ok_and(|there| there == content) {
+    if fs::read(object).is_ok_and(|there| there == content) {
         return Ok(());
     }
     let new = object.with_extension("new");
     fs::write(&new, content)
-        .and_then(|()| fs::rename(&new, &object))
+        .and_then(|()| fs::rename(&new, object))
         .with_context(|| format!("writing {}", object.display()))
 }
 

@@ -32,7 +32,7 @@ const ACK: u8 = 16;
 /// A program under test behind the harness.
 pub(super) struct Harness {
     case: Case,
-    harness: Ebpf,
+    object: Ebpf,
     restore: Array<MapData, [u64; size_of::<Restore>() / 8]>,
     /// Held open: a program array that nobody holds is emptied.
     _under_test: ProgramArray<MapData>,
@@ -56,7 +56,7 @@ impl Harness {
         let mut programs: ProgramArray<MapData> = map.try_into()?;
         programs.set(0, &under_test, 0)?;
         let map = harness.take_map("RESTORE").context("the harness has no packet")?;
-        Ok(Self { case: *case, harness, restore: map.try_into()?, _under_test: programs, director })
+        Ok(Self { case: *case, object: harness, restore: map.try_into()?, _under_test: programs, director })
     }
 
     /// Fills the flow table, and the caches.
@@ -91,7 +91,7 @@ impl Harness {
         };
         self.restore.set(0, bytemuck::cast::<_, [u64; size_of::<Restore>() / 8]>(restore), 0)?;
         let program: &Xdp =
-            self.harness.program("restore").context("the harness has no program")?.try_into()?;
+            self.object.program("restore").context("the harness has no program")?.try_into()?;
         let mut out = vec![0; 256];
         let mut options = TestRunOptions::new();
         options.data_in = Some(&frame);
@@ -99,7 +99,7 @@ impl Harness {
         options.repeat = runs;
         let begin = cpu_time();
         let result = program.test_run(options)?;
-        let elapsed = cpu_time() - begin;
+        let elapsed = cpu_time().saturating_sub(begin);
         let expected = self.expected();
         ensure!(result.return_value == expected, "XDP action {} instead of {expected}", result.return_value);
         Ok(elapsed / runs)
@@ -121,7 +121,10 @@ impl Harness {
 
     fn connections(&self) -> u64 {
         let counters = |director: &KernelDataplane| {
-            (1..=6).map(|number| director.counters(number)).fold(Counters::default(), Counters::plus).connections
+            (1..=6)
+                .map(|number| director.counters(number))
+                .fold(Counters::default(), Counters::plus)
+                .connections
         };
         self.director.as_ref().map_or(0, counters)
     }
@@ -142,7 +145,8 @@ fn director(case: &Case) -> anyhow::Result<KernelDataplane> {
     let timeouts = Timeouts::new(900, 120, 300);
     let odd = [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];
     let seed = [odd[0], odd[1], odd[2], !odd[0] | 1, !odd[1] | 1, !odd[2] | 1];
-    let cpus = u32::try_from(aya::util::nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?)?;
+    let cpus =
+        u32::try_from(aya::util::nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?)?;
     let sizes = Sizes::of(&TableSizes::default(), cpus, seed, timeouts);
     let (mut kernel, _) = KernelDataplane::load(&sizes, None, false)?;
     let mut v4 = [0; 16];
@@ -152,12 +156,7 @@ fn director(case: &Case) -> anyhow::Result<KernelDataplane> {
         Kind::Udp4 => service(v4, Family::V4, Protocol::Udp, case.is_local),
         _ => service(v4, Family::V4, Protocol::Tcp, case.is_local),
     };
-    let wanted = Wanted {
-        services: vec![service],
-        peers: [].into(),
-        interfaces: [].into(),
-        timeouts,
-    };
+    let wanted = Wanted { services: vec![service], peers: [].into(), interfaces: [].into(), timeouts };
     for change in plan(&kernel.held()?, &wanted, |_| 0)? {
         kernel.apply(&change)?;
     }

@@ -6,10 +6,12 @@ use std::{collections::BTreeMap, fs};
 pub(super) fn describe() -> BTreeMap<&'static str, String> {
     let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).ok();
     let mut machine = BTreeMap::new();
-    let mut tell = |key, value: Option<String>| drop(machine.insert(key, value.unwrap_or_else(|| "unknown".into())));
+    let mut tell =
+        |key, value: Option<String>| drop(machine.insert(key, value.unwrap_or_else(|| "unknown".into())));
     tell("kernel", read("/proc/sys/kernel/osrelease"));
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
+    let model =
+        cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
     tell("cpu", model.map(str::to_owned));
     tell("cpus", Some(cpus.lines().filter(|line| line.starts_with("processor")).count().to_string()));
     tell("governor", read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"));

@@ -41,5 +41,5 @@ pub(crate) fn config(director: &str, services: &[Service<'_>]) -> String {
 pub(crate) fn metric(host: &Host, beginning: &str) -> u64 {
     let text = host.run("curl", ["--silent", "--fail", "http://127.0.0.1:9105/metrics"]).expect("metrics");
     let samples = text.lines().filter(|line| line.starts_with(beginning));
-    samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
+    samples.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }

@@ -27,8 +27,9 @@ pub struct Found<L> {
 /// The entry of a flow, if it has one that has not expired.
 #[inline(always)]
 pub fn find<T: Tables>(tables: &T, hash: u64) -> Option<Found<T::Line>> {
-    let (first, second) = lines(tables, hash)?;
-    let found = find_in(tables, first, hash).or_else(|| find_in(tables, second, hash))?;
+    let (first, second) = line_numbers(tables, hash);
+    let found =
+        find_in(tables, tables.line(first)?, hash).or_else(|| find_in(tables, tables.line(second)?, hash))?;
     if State::seen(found.state) != found.now && tables.is_over(found.state, found.now) {
         remove(tables, &found);
         return None;
@@ -39,6 +40,10 @@ pub fn find<T: Tables>(tables: &T, hash: u64) -> Option<Found<T::Line>> {
 /// Writes what a packet changes about its connection: the state, and when it was last seen.
 #[inline(always)]
 pub(super) fn refresh<T: Tables>(tables: &T, flow: &Flow, found: &Found<T::Line>) {
+    if found.state == State::Established.at(found.now) && flow.tcp_flags.is_plain_ack() {
+        // The common case: nothing has changed since this connection's last packet.
+        return;
+    }
     let old = State::of(found.state);
     let new = next_state(old, flow.protocol(), flow.tcp_flags);
     let word = new.at(found.now);
@@ -156,7 +161,13 @@ fn find_in<T: Tables>(tables: &T, line: T::Line, hash: u64) -> Option<Found<T::L
         let entry = line.entry(slot);
         if entry_tag(entry) == tag_of(hash) && entry_destination(entry) != 0 && entry != BUSY {
             let state = line.state(slot);
-            return Some(Found { now: tables.now(), line, slot: tables.forget(slot as u32) as usize, entry, state });
+            return Some(Found {
+                now: tables.now(),
+                line,
+                slot: tables.forget(slot as u32) as usize,
+                entry,
+                state,
+            });
         }
     }
     None
@@ -169,7 +180,8 @@ fn claim<T: Tables>(tables: &T, hash: u64, now: Tick) -> Option<(T::Line, usize)
     let (a, b) = (survey(tables, first, now), survey(tables, second, now));
     // The emptier line; of two alike, the one with the better slot.
     let is_first = if a.free == b.free { a.rank >= b.rank } else { a.free > b.free };
-    let ((line, rank), other) = if is_first { ((first, a.rank), (second, b.rank)) } else { ((second, b.rank), (first, a.rank)) };
+    let ((line, rank), other) =
+        if is_first { ((first, a.rank), (second, b.rank)) } else { ((second, b.rank), (first, a.rank)) };
     // Another CPU may be faster in the one line, hardly in both.
     claim_slot(tables, line, rank, now).or_else(|| claim_slot(tables, other.0, other.1, now))
 }
@@ -240,11 +252,6 @@ const fn next_state(state: State, protocol: Protocol, flags: TcpFlags) -> State 
     if matches!(protocol, Protocol::Udp) {
         return State::Udp;
     }
-    if matches!(state, State::Established) && flags.0 & (TcpFlags::RST | TcpFlags::FIN | TcpFlags::ACK) == TcpFlags::ACK
-    {
-        // SYN stays too: an established connection keeps its server, and answers it itself.
-        return State::Established;
-    }
     if flags.has(TcpFlags::RST) {
         if matches!(state, State::SynReceived) { state } else { State::Close }
     } else if flags.has(TcpFlags::SYN) {
@@ -298,7 +305,11 @@ mod tests {
         assert_eq!(tcp(State::FinWait, ack), State::FinWait);
         assert_eq!(tcp(State::FinWait, fin | ack), State::FinWait);
         assert_eq!(tcp(State::SynReceived, fin | ack), State::TimeWait);
-        assert_eq!(tcp(State::SynReceived, rst), State::SynReceived, "an RST in the window's shadow proves nothing");
+        assert_eq!(
+            tcp(State::SynReceived, rst),
+            State::SynReceived,
+            "an RST in the window's shadow proves nothing"
+        );
         assert_eq!(tcp(State::Established, rst | ack), State::Close);
         assert_eq!(tcp(State::FinWait, rst), State::Close);
         assert_eq!(tcp(State::Established, 0), State::Close, "no bit at all ends it, as in LVS");

@@ -15,8 +15,8 @@ use crate::forward::direct_routing;
 use crate::net::Packet;
 use crate::verdict::Verdict;
 use crate::wire::{
-    DESTINATION_DOWN, DESTINATION_REMOVED, Destination, FORWARD_DIRECT, FORWARD_LOCAL, Protocol, State,
-    entry_destination,
+    DESTINATION_DOWN, DESTINATION_REMOVED, Destination, DestinationHead, FORWARD_DIRECT, FORWARD_LOCAL,
+    Protocol, State, entry_destination,
 };
 use connection::{refresh, remove};
 use schedule::schedule;
@@ -50,8 +50,8 @@ fn steer<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Decision, V
     if tables.is_peer(flow.ethernet_source) {
         return Err(Verdict::PeerDirector);
     }
-    let number = choose(tables, &flow)?;
-    let destination = tables.destination(number).ok_or(Verdict::Internal)?;
+    let (number, head) = choose(tables, &flow)?;
+    let destination = tables.destination(head).ok_or(Verdict::Internal)?;
     let decision = forward(packet, &destination).unwrap_or_else(Decision::of);
     tables.account(number, flow.bytes, decision.verdict);
     Ok(decision)
@@ -59,13 +59,15 @@ fn steer<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Decision, V
 
 /// The destination that a flow has, or now gets.
 #[inline(always)]
-fn choose<T: Tables>(tables: &T, flow: &Flow) -> Result<u32, Verdict> {
+fn choose<T: Tables>(tables: &T, flow: &Flow) -> Result<(u32, DestinationHead), Verdict> {
     let found = find(tables, flow.hash);
     if let Some(found) = &found {
-        match keep(tables, flow, found) {
+        let number = entry_destination(found.entry);
+        let head = tables.head(number);
+        match keep(flow, found, head.flags) {
             Keep::Yes => {
                 refresh(tables, flow, found);
-                return Ok(entry_destination(found.entry));
+                return Ok((number, head));
             }
             Keep::Forget => {
                 remove(tables, found);
@@ -74,7 +76,8 @@ fn choose<T: Tables>(tables: &T, flow: &Flow) -> Result<u32, Verdict> {
             Keep::ChooseAnew => {}
         }
     }
-    schedule(tables, flow, found.as_ref())
+    let number = schedule(tables, flow, found.as_ref())?;
+    Ok((number, tables.head(number)))
 }
 
 /// Whether a connection stays with the destination that its entry names.
@@ -86,8 +89,7 @@ enum Keep {
 }
 
 #[inline(always)]
-fn keep<T: Tables>(tables: &T, flow: &Flow, found: &Found<T::Line>) -> Keep {
-    let flags = tables.head(entry_destination(found.entry)).flags;
+fn keep<L>(flow: &Flow, found: &Found<L>, flags: u32) -> Keep {
     let opens = flow.tcp_flags.opens();
     // The common case first: a destination without flags.
     if flags == 0 {

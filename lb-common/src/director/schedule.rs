@@ -2,8 +2,8 @@
 //!
 //! Which real server comes next was decided when the ring was built; here it is read.
 
-use super::connection::{Found, insert};
 use super::Tables;
+use super::connection::{Found, insert};
 use crate::flow::Flow;
 use crate::verdict::Verdict;
 use crate::wire::Protocol;

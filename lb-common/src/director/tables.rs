@@ -61,8 +61,8 @@ pub trait Tables {
     /// The head of a destination; zeros for a number that is free.
     fn head(&self, number: u32) -> DestinationHead;
 
-    /// What a destination's head names.
-    fn destination(&self, number: u32) -> Option<Destination>;
+    /// The record that a destination's head names.
+    fn destination(&self, head: DestinationHead) -> Option<Destination>;
 
     /// Whether a connection of this state word has expired.
     fn is_over(&self, state: u32, now: Tick) -> bool;

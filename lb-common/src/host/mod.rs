@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 use crate::director::{FlowLine, Tables};
 use crate::verdict::{Action, Verdict};
 use crate::wire::{
-    Admission, Counters, Destination, DestinationHead, LINE_SLOTS, Line, Load, RingSpan, Service, ServiceKey, Settings,
-    State, Tick, peer_bit,
+    Admission, Counters, Destination, DestinationHead, LINE_SLOTS, Line, Load, RingSpan, Service, ServiceKey,
+    Settings, State, Tick, peer_bit,
 };
 
 /// One director's tables, sized by its settings.
@@ -182,7 +182,9 @@ impl<'a> Tables for &'a MemoryTables {
     }
 
     fn ring(&self, service: u32) -> RingSpan {
-        self.services.get(service as usize).map_or(RingSpan::default(), |service| RingSpan::from_word(service.ring))
+        self.services
+            .get(service as usize)
+            .map_or(RingSpan::default(), |service| RingSpan::from_word(service.ring))
     }
 
     fn pick(&self, service: u32) -> u64 {
@@ -197,8 +199,8 @@ impl<'a> Tables for &'a MemoryTables {
         self.heads.get(number as usize).copied().unwrap_or(DestinationHead { record: 0, flags: 0 })
     }
 
-    fn destination(&self, number: u32) -> Option<Destination> {
-        match self.head(number).record {
+    fn destination(&self, head: DestinationHead) -> Option<Destination> {
+        match head.record {
             0 => None,
             record => self.destinations.get(record as usize).copied(),
         }

@@ -6,7 +6,9 @@
 /// (RFC 1071, section 2 (B)).
 #[inline(always)]
 pub const fn update_checksum(checksum: [u8; 2], old: [u8; 2], new: [u8; 2]) -> [u8; 2] {
-    let sum = !u16::from_ne_bytes(checksum) as u32 + !u16::from_ne_bytes(old) as u32 + u16::from_ne_bytes(new) as u32;
+    let sum = !u16::from_ne_bytes(checksum) as u32
+        + !u16::from_ne_bytes(old) as u32
+        + u16::from_ne_bytes(new) as u32;
     // Three 16-bit words leave a carry of at most 2; folding it once can carry once more.
     let folded = (sum & 0xffff) + (sum >> 16);
     let folded = (folded & 0xffff) + (folded >> 16);

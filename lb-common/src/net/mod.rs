@@ -10,7 +10,9 @@ mod packet;
 mod transport;
 
 pub use checksum::update_checksum;
-pub use ethernet::{ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, ETHERTYPE_VLAN_SERVICE, Ethernet};
+pub use ethernet::{
+    ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, ETHERTYPE_VLAN_SERVICE, Ethernet,
+};
 pub use ipv4::Ipv4;
 pub use ipv6::{Ipv6, is_extension};
 pub use packet::Packet;

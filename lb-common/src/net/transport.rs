@@ -58,6 +58,12 @@ impl TcpFlags {
         self.0 & bits != 0
     }
 
+    /// Whether it acknowledges and does nothing to the connection's state.
+    #[inline(always)]
+    pub const fn is_plain_ack(self) -> bool {
+        self.0 & (Self::SYN | Self::FIN | Self::RST | Self::ACK) == Self::ACK
+    }
+
     /// Whether the segment opens a connection: SYN, not RST. As LVS, SYN with ACK counts.
     #[inline(always)]
     pub const fn opens(self) -> bool {

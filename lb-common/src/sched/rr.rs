@@ -19,7 +19,8 @@ pub fn resume_rr(old: &[Candidate], picks: u64, new: &[Candidate]) -> u64 {
     let ring = rr(new);
     // Back from the last one chosen to one that is still there, then on to the next in the new ring.
     let place = old.iter().rev().position(|candidate| candidate.number == walked[slot]);
-    let before: Vec<u32> = old.iter().rev().take(place.map_or(0, |place| place + 1)).map(|c| c.number).collect();
+    let before: Vec<u32> =
+        old.iter().rev().take(place.map_or(0, |place| place + 1)).map(|c| c.number).collect();
     let kept = before.iter().rev().find_map(|number| new.iter().rev().position(|c| c.number == *number));
     let Some(kept) = kept else {
         return 0;
@@ -33,7 +34,8 @@ mod tests {
     use super::*;
 
     fn ring(weights: &[u32]) -> Vec<u32> {
-        let added: Vec<_> = (1..).zip(weights).map(|(number, &weight)| Candidate { number, weight }).collect();
+        let added: Vec<_> =
+            (1..).zip(weights).map(|(number, &weight)| Candidate { number, weight }).collect();
         rr(&added)
     }
 

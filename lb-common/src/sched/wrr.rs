@@ -84,7 +84,8 @@ mod tests {
     use super::*;
 
     fn ring(weights: &[u32]) -> Vec<u32> {
-        let added: Vec<_> = (1..).zip(weights).map(|(number, &weight)| Candidate { number, weight }).collect();
+        let added: Vec<_> =
+            (1..).zip(weights).map(|(number, &weight)| Candidate { number, weight }).collect();
         wrr(&added)
     }
 

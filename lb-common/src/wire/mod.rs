@@ -16,10 +16,12 @@ mod settings;
 
 pub use admission::{ADMISSION_WORDS, Admission, admission_bit_v4, admission_bit_v6};
 pub use destination::{
-    Counters, DESTINATION_DOWN, DESTINATION_MAX, DESTINATION_REMOVED, Destination, DestinationHead, FORWARD_DIRECT,
-    FORWARD_LOCAL, Load,
+    Counters, DESTINATION_DOWN, DESTINATION_MAX, DESTINATION_REMOVED, Destination, DestinationHead,
+    FORWARD_DIRECT, FORWARD_LOCAL, Load,
 };
-pub use flow_table::{BUSY, EMPTY, LINE_SLOTS, Line, State, Tick, Timeouts, entry, entry_destination, entry_tag, tag_of};
+pub use flow_table::{
+    BUSY, EMPTY, LINE_SLOTS, Line, State, Tick, Timeouts, entry, entry_destination, entry_tag, tag_of,
+};
 pub use restore::Restore;
 pub use ring::{RING_CHUNK, RING_SLOTS_MAX, RingSpan};
 pub use service::{Family, Protocol, Service, ServiceKey};

@@ -49,7 +49,9 @@ mod programs {
             plan.next = plan.next.wrapping_add(1);
             let (address, port) = if plan.is_v6 == 0 { (26, 34) } else { (34, 54) };
             // SAFETY: both lie within the 64 bytes.
-            unsafe { ((start + address) as *mut u32).write_unaligned((plan.first_address + (flow >> 10)).to_be()) };
+            unsafe {
+                ((start + address) as *mut u32).write_unaligned((plan.first_address + (flow >> 10)).to_be())
+            };
             // SAFETY: likewise.
             unsafe { ((start + port) as *mut u16).write_unaligned((1024 + (flow & 1023) as u16).to_be()) };
         }

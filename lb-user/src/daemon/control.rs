@@ -85,7 +85,8 @@ async fn answer(stream: tokio::net::UnixStream, requests: &mpsc::Sender<Request>
         if available.is_empty() {
             break;
         }
-        let end = available.iter().position(|&byte| byte == b'\n').map_or(available.len(), |newline| newline + 1);
+        let end =
+            available.iter().position(|&byte| byte == b'\n').map_or(available.len(), |newline| newline + 1);
         line.extend_from_slice(&available[..end]);
         stream.consume(end);
     }

@@ -92,8 +92,14 @@ impl Director {
         netlink: Handle,
     ) -> Self {
         let now = SystemTime::now();
-        let totals =
-            Totals { expired: 0, sweep_duration: Duration::ZERO, swept: None, reloads: [0; 2], loaded: now, started: now };
+        let totals = Totals {
+            expired: 0,
+            sweep_duration: Duration::ZERO,
+            swept: None,
+            reloads: [0; 2],
+            loaded: now,
+            started: now,
+        };
         Self {
             model,
             facts,
@@ -273,7 +279,9 @@ impl Director {
                 let [a, b, c, d, e, f] = destination;
                 tracing::info!(%address, interface, "is at {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
             }
-            Reach::Unresolved { .. } => tracing::warn!(%address, "nobody answers for this address on the link"),
+            Reach::Unresolved { .. } => {
+                tracing::warn!(%address, "nobody answers for this address on the link");
+            }
             Reach::Local => tracing::info!(%address, "is this host"),
             Reach::Routed { gateway, .. } => {
                 tracing::error!(%address, %gateway, "is behind a router now: direct routing can't reach it");
@@ -323,7 +331,9 @@ impl Director {
             self.modes.insert(name.clone(), mode.map(|(mode, _)| mode));
             let mode = mode.map_or("unknown", |(mode, _)| mode);
             match attachment {
-                Attachment::Replaced => tracing::info!(interface = name, mode, "program replaced, no packet missed"),
+                Attachment::Replaced => {
+                    tracing::info!(interface = name, mode, "program replaced, no packet missed");
+                }
                 Attachment::New if mode == "generic" => tracing::warn!(
                     interface = name,
                     "attached in generic mode: its driver has no native XDP, and each packet costs several times more"
@@ -392,7 +402,10 @@ impl Director {
         let mut interfaces = BTreeSet::new();
         for name in &model.director.interfaces {
             let Some(interface) = interface(&self.netlink, name).await else {
-                anyhow::bail!("{}: interface {name}: there is no such interface", self.options.config.display());
+                anyhow::bail!(
+                    "{}: interface {name}: there is no such interface",
+                    self.options.config.display()
+                );
             };
             interfaces.insert(interface.index);
         }
@@ -450,4 +463,3 @@ fn now() -> Tick {
     let time = clock_gettime(ClockId::MonotonicCoarse);
     Tick::from_nanoseconds((time.tv_sec * 1_000_000_000 + time.tv_nsec).cast_unsigned())
 }
-

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use lb_common::wire::{
-    DESTINATION_DOWN, DESTINATION_REMOVED, Destination, FORWARD_DIRECT, FORWARD_LOCAL, Family, ServiceKey, Timeouts,
+    DESTINATION_DOWN, DESTINATION_REMOVED, Destination, FORWARD_DIRECT, FORWARD_LOCAL, Family, ServiceKey,
+    Timeouts,
 };
 
 use crate::check;
@@ -33,7 +34,8 @@ pub(super) struct Facts {
 impl Facts {
     /// Takes in what tables tell that were found.
     pub(super) fn believe(&mut self, held: &Held, model: &Model) {
-        let rings: BTreeSet<_> = held.services.values().flat_map(|service| service.ring.iter().copied()).collect();
+        let rings: BTreeSet<_> =
+            held.services.values().flat_map(|service| service.ring.iter().copied()).collect();
         let mut tables = BTreeMap::new();
         for (number, held) in &held.destinations {
             if held.head.flags & DESTINATION_REMOVED == 0 {
@@ -57,7 +59,8 @@ impl Facts {
 
     /// Forgets what concerns nothing in the model, and knows that what has no check is up.
     pub(super) fn follow(&mut self, model: &Model) {
-        let ids: BTreeSet<ServerId> = servers(model).map(|(service, server)| server_id(service, server)).collect();
+        let ids: BTreeSet<ServerId> =
+            servers(model).map(|(service, server)| server_id(service, server)).collect();
         self.health.retain(|id, _| ids.contains(id));
         for (service, server) in servers(model) {
             if service.check.is_none() {
@@ -118,11 +121,21 @@ impl Facts {
             (_, Some(Reach::Routed { .. } | Reach::Unreachable { .. })) => {}
             (_, None) => {
                 if let Some(believed) = self.believed.get(&(service, address, port)) {
-                    (ethernet, interface, forward) = (believed.ethernet, believed.interface, believed.forward);
+                    (ethernet, interface, forward) =
+                        (believed.ethernet, believed.interface, believed.forward);
                 }
             }
         }
-        Destination { ethernet, interface, address, service, weight: server.weight, port, forward, reserved: 0 }
+        Destination {
+            ethernet,
+            interface,
+            address,
+            service,
+            weight: server.weight,
+            port,
+            forward,
+            reserved: 0,
+        }
     }
 
     fn peers(&self, model: &Model) -> BTreeSet<[u8; 6]> {
@@ -150,7 +163,10 @@ pub(super) fn watched(model: &Model) -> BTreeSet<IpAddr> {
 }
 
 /// All checks that a model asks for. `health` is what is known already.
-pub(super) fn checks(model: &Model, health: &BTreeMap<ServerId, Health>) -> BTreeMap<check::CheckId, check::CheckSpec> {
+pub(super) fn checks(
+    model: &Model,
+    health: &BTreeMap<ServerId, Health>,
+) -> BTreeMap<check::CheckId, check::CheckSpec> {
     let mut checks = BTreeMap::new();
     for (service, server) in servers(model) {
         let Some(check) = service.check else {

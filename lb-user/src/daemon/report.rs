@@ -8,8 +8,8 @@ use lb_common::wire::{Counters, DESTINATION_REMOVED, LINE_SLOTS, Load, ServiceKe
 use super::director::Director;
 use super::facts::{address_bytes, server_id, service_key};
 use crate::metrics::{
-    DaemonSnapshot, Fill, FlowTableSnapshot, InterfaceSnapshot, RealServerSnapshot, ServiceSnapshot, Snapshot,
-    SweepSnapshot, TablesSnapshot,
+    DaemonSnapshot, Fill, FlowTableSnapshot, InterfaceSnapshot, RealServerSnapshot, ServiceSnapshot,
+    Snapshot, SweepSnapshot, TablesSnapshot,
 };
 use crate::model::{RealServer, VirtualService};
 use crate::plan::Health;
@@ -69,7 +69,12 @@ impl Director {
         }
     }
 
-    fn real_server(&self, service: &VirtualService, server: &RealServer, number: Option<u32>) -> RealServerSnapshot {
+    fn real_server(
+        &self,
+        service: &VirtualService,
+        server: &RealServer,
+        number: Option<u32>,
+    ) -> RealServerSnapshot {
         let held = number.and_then(|number| self.held.destinations.get(&number));
         RealServerSnapshot {
             name: server.name.clone(),

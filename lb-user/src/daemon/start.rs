@@ -39,9 +39,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         }
     }
     let metrics_listener = match model.director.metrics {
-        Some(address) => {
-            Some(TcpListener::bind(address).await.with_context(|| format!("metrics can't be served at {address}"))?)
-        }
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("metrics can't be served at {address}"))?,
+        ),
         None => None,
     };
 
@@ -152,12 +154,17 @@ pub(super) async fn await_checks(
 fn open_tables(model: &Model, options: &Options) -> anyhow::Result<(KernelDataplane, Adoption)> {
     prepare_pins(&options.pins)?;
     let cpus = aya::util::nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?;
-    let sizes = Sizes::of(&model.director.tables, u32::try_from(cpus)?, seed()?, Timeouts::new(900, 120, 300));
+    let sizes =
+        Sizes::of(&model.director.tables, u32::try_from(cpus)?, seed()?, Timeouts::new(900, 120, 300));
     let (kernel, adoption) = KernelDataplane::load(&sizes, Some(&options.pins), options.debug_packets)?;
     match adoption {
         Adoption::New => tracing::info!(tables = kernel.sizes().describe(), "tables made"),
         Adoption::Adopted { other_sizes } => {
-            tracing::info!(tables = kernel.sizes().describe(), "tables adopted from {}", options.pins.display());
+            tracing::info!(
+                tables = kernel.sizes().describe(),
+                "tables adopted from {}",
+                options.pins.display()
+            );
             if other_sizes {
                 tracing::warn!(
                     "the config asks for tables of other sizes: they stay as they are until `lb stop` and a new start"
@@ -173,13 +180,19 @@ fn prepare_pins(pins: &Path) -> anyhow::Result<()> {
     /// `BPF_FS_MAGIC` of linux/magic.h.
     const BPF_FS: i64 = 0xcafe_4a11;
     std::fs::create_dir_all(pins).with_context(|| {
-        format!("{} can't be made; is a bpf file system mounted? `mount -t bpf bpf /sys/fs/bpf`", pins.display())
+        format!(
+            "{} can't be made; is a bpf file system mounted? `mount -t bpf bpf /sys/fs/bpf`",
+            pins.display()
+        )
     })?;
     let kind = rustix::fs::statfs(pins).with_context(|| format!("{} can't be asked", pins.display()))?.f_type;
     if kind as i64 != BPF_FS {
         let removed = std::fs::remove_dir(pins);
         tracing::debug!(?removed, "a directory of pins that is none");
-        bail!("{} is not on a bpf file system: `mount -t bpf bpf /sys/fs/bpf`, or give --pins", pins.display());
+        bail!(
+            "{} is not on a bpf file system: `mount -t bpf bpf /sys/fs/bpf`, or give --pins",
+            pins.display()
+        );
     }
     Ok(())
 }
@@ -199,7 +212,9 @@ fn seed() -> anyhow::Result<Seed> {
 async fn finish(director: Director, ending: Ending) -> anyhow::Result<()> {
     match ending {
         Ending::Leave => {
-            tracing::info!("the daemon ends; the data plane goes on without it: `lb run` takes it up again, `lb stop` ends it");
+            tracing::info!(
+                "the daemon ends; the data plane goes on without it: `lb run` takes it up again, `lb stop` ends it"
+            );
             director.leave().await;
             Ok(())
         }
@@ -216,7 +231,9 @@ async fn finish(director: Director, ending: Ending) -> anyhow::Result<()> {
         }
         Ending::Blind => {
             director.leave().await;
-            bail!("links and neighbours can't be followed any more; the data plane goes on, start the daemon again")
+            bail!(
+                "links and neighbours can't be followed any more; the data plane goes on, start the daemon again"
+            )
         }
     }
 }
@@ -245,4 +262,3 @@ impl Signals {
         }
     }
 }
-

@@ -78,14 +78,18 @@ impl KernelDataplane {
             attach_error(match errno(&error) {
                 Some(libc::EBUSY) => occupied(name, interface.xdp),
                 Some(libc::EOPNOTSUPP | libc::EINVAL) if mode == XdpMode::Native => {
-                    format!("its driver has no native XDP ({error}); xdp_mode = \"auto\" falls back to generic")
+                    format!(
+                        "its driver has no native XDP ({error}); xdp_mode = \"auto\" falls back to generic"
+                    )
                 }
                 Some(libc::EPERM) => "attaching needs root, or CAP_BPF and CAP_NET_ADMIN".into(),
                 _ => format!("XDP could not be attached: {error}"),
             })
         })?;
         let link = match pin {
-            Some(pin) => link.pin(&pin).map_err(|error| Error::Pin { path: pin, why: error.to_string() })?.into(),
+            Some(pin) => {
+                link.pin(&pin).map_err(|error| Error::Pin { path: pin, why: error.to_string() })?.into()
+            }
             None => link,
         };
         self.attached.push((name.to_owned(), link));
@@ -126,7 +130,8 @@ impl KernelDataplane {
     fn replace(&mut self, name: &str, pin: &Path) -> Result<bool, Error> {
         let wrong = |why: String| Error::Pin { path: pin.to_path_buf(), why };
         let link = PinnedLink::from_pin(pin).map_err(|error| wrong(format!("is no link: {error}")))?;
-        let link = XdpLink::try_from(FdLink::from(link)).map_err(|error| wrong(format!("is no XDP link: {error}")))?;
+        let link = XdpLink::try_from(FdLink::from(link))
+            .map_err(|error| wrong(format!("is no XDP link: {error}")))?;
         let program = self.program_mut()?;
         let id = match program.attach_to_link(link) {
             Ok(id) => id,
@@ -147,7 +152,9 @@ impl KernelDataplane {
 pub fn pinned_interfaces(directory: &Path) -> Vec<String> {
     let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let mut names: Vec<_> = files
-        .filter_map(|file| file.file_name().to_str().and_then(|name| name.strip_prefix(LINK)).map(interface_of_pin))
+        .filter_map(|file| {
+            file.file_name().to_str().and_then(|name| name.strip_prefix(LINK)).map(interface_of_pin)
+        })
         .collect();
     names.sort();
     names

@@ -11,11 +11,11 @@ use aya::maps::{HashMap, Map, MapData, MapError, xdp::DevMapHash};
 use aya::programs::Xdp;
 use aya::programs::links::FdLink;
 use aya::{Ebpf, EbpfLoader};
-use lb_common::wire::{
-    Admission, BUSY, Counters, Destination, DestinationHead, EMPTY, LINE_SLOTS, Line, Load, RING_CHUNK, RingSpan,
-    Service, ServiceKey, Settings, State, Tick, VERDICT_STRIDE, VERSION, entry_destination,
-};
 use lb_common::verdict::Verdict;
+use lb_common::wire::{
+    Admission, BUSY, Counters, Destination, DestinationHead, EMPTY, LINE_SLOTS, Line, Load, RING_CHUNK,
+    RingSpan, Service, ServiceKey, Settings, State, Tick, VERDICT_STRIDE, VERSION, entry_destination,
+};
 
 use super::mapped::MappedArray;
 use super::memory::{bytes_of_peer, peer_filter, word_of_peer};
@@ -173,8 +173,11 @@ impl KernelDataplane {
     /// Walks the flow table: ends what has expired, and counts what is there.
     pub fn sweep(&self, now: Tick) -> Sweep {
         let timeouts = self.settings.read(0).timeouts;
-        let mut sweep =
-            Sweep { states: [0; State::ALL.len()], expired: 0, loads: vec![Load::default(); self.loads.len()] };
+        let mut sweep = Sweep {
+            states: [0; State::ALL.len()],
+            expired: 0,
+            loads: vec![Load::default(); self.loads.len()],
+        };
         for index in 0..self.flows.len() {
             for slot in 0..LINE_SLOTS {
                 let word = self.flows.word(index, 8 * slot);
@@ -264,7 +267,8 @@ impl Dataplane for KernelDataplane {
                 held.destinations.insert(number as u32, HeldDestination { head, destination });
             }
         }
-        let peers: Result<BTreeSet<_>, MapError> = self.peers.keys().map(|word| word.map(bytes_of_peer)).collect();
+        let peers: Result<BTreeSet<_>, MapError> =
+            self.peers.keys().map(|word| word.map(bytes_of_peer)).collect();
         held.peers = peers.map_err(|source| Error::Map { map: "PEERS", source })?;
         let interfaces: Result<BTreeSet<_>, MapError> = self.interfaces.keys().collect();
         held.interfaces = interfaces.map_err(|source| Error::Map { map: "INTERFACES", source })?;
@@ -282,9 +286,13 @@ impl Dataplane for KernelDataplane {
                 .insert(*interface, *interface, None, 0)
                 .map_err(|source| Error::Interface { interface: *interface, source })?,
             Change::RemoveInterface(interface) => {
-                self.interfaces.remove(*interface).map_err(|source| Error::Map { map: "INTERFACES", source })?;
+                self.interfaces
+                    .remove(*interface)
+                    .map_err(|source| Error::Map { map: "INTERFACES", source })?;
             }
-            Change::SetPeers(peers) => self.set_peers(peers).map_err(|source| Error::Map { map: "PEERS", source })?,
+            Change::SetPeers(peers) => {
+                self.set_peers(peers).map_err(|source| Error::Map { map: "PEERS", source })?;
+            }
             Change::SetTimeouts(timeouts) => {
                 self.settings.write(0, Settings { timeouts: *timeouts, ..self.settings.read(0) });
             }
@@ -296,7 +304,9 @@ impl Dataplane for KernelDataplane {
                 self.publish_head(*number, *head);
             }
             Change::FlagDestination { number, head } => self.publish_head(*number, *head),
-            Change::FreeDestination(number) => self.publish_head(*number, DestinationHead { record: 0, flags: 0 }),
+            Change::FreeDestination(number) => {
+                self.publish_head(*number, DestinationHead { record: 0, flags: 0 });
+            }
             Change::WriteRing { first, slots } => self.write_ring(*first, slots),
             Change::PutService { index, service } => self.services.write(*index as usize, *service),
             Change::PublishRing { index, ring, picks, scheduler } => {
@@ -429,7 +439,11 @@ fn load_object(sizes: &Sizes, pins: Option<&Path>, debug: bool) -> Result<Ebpf, 
     loader.load(OBJECT).map_err(Error::Load)
 }
 
-fn map_array<T: bytemuck::Pod>(ebpf: &mut Ebpf, map: &'static str, values: u32) -> Result<MappedArray<T>, Error> {
+fn map_array<T: bytemuck::Pod>(
+    ebpf: &mut Ebpf,
+    map: &'static str,
+    values: u32,
+) -> Result<MappedArray<T>, Error> {
     match ebpf.map(map) {
         Some(Map::Array(data)) => {
             MappedArray::new(data.fd().as_fd(), values).map_err(|source| Error::Mmap { map, source })
@@ -454,4 +468,3 @@ fn missing_map(map: &'static str) -> Error {
 fn missing_program() -> Error {
     Error::Program(aya::programs::ProgramError::UnexpectedProgramType)
 }
-

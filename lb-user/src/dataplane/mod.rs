@@ -17,8 +17,8 @@ use lb_common::wire::{
 };
 
 pub use attach::{Attachment, Interface, interface, pinned_interfaces, remove_pins};
-pub use kernel::{Adoption, KernelDataplane, Sweep};
 use kernel::remove_pinned_tables;
+pub use kernel::{Adoption, KernelDataplane, Sweep};
 pub use memory::MemoryDataplane;
 pub use object::OBJECT;
 pub use sizes::Sizes;

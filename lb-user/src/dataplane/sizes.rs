@@ -1,7 +1,8 @@
 //! How large each table is, from what the config asks for, and what memory that takes.
 
 use lb_common::wire::{
-    Admission, Counters, Destination, Line, Load, RING_CHUNK, Seed, Service, Settings, Timeouts, VERDICT_STRIDE, VERSION,
+    Admission, Counters, Destination, Line, Load, RING_CHUNK, Seed, Service, Settings, Timeouts,
+    VERDICT_STRIDE, VERSION,
 };
 
 use crate::model::TableSizes;
@@ -74,8 +75,11 @@ impl Sizes {
         let mut parts: Vec<_> =
             self.arrays().into_iter().map(|(name, values, bytes)| (values as usize * bytes, name)).collect();
         parts.sort_unstable_by_key(|&(bytes, _)| std::cmp::Reverse(bytes));
-        let largest: Vec<_> =
-            parts.iter().take(4).map(|(bytes, name)| format!("{} {}", name.to_lowercase(), megabytes(*bytes))).collect();
+        let largest: Vec<_> = parts
+            .iter()
+            .take(4)
+            .map(|(bytes, name)| format!("{} {}", name.to_lowercase(), megabytes(*bytes)))
+            .collect();
         format!("{} in all: {}", megabytes(self.bytes()), largest.join(", "))
     }
 }

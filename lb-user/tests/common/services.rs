@@ -1,0 +1,81 @@
+//! Services and real servers as a plan wants them, from addresses and numbers.
+
+use std::net::IpAddr;
+
+use bytemuck::Zeroable as _;
+use lb_common::wire::{Destination, FORWARD_DIRECT, FORWARD_LOCAL, ServiceKey};
+use lb_user::model::ForwardMethod;
+use lb_user::plan::{Health, WantedDestination};
+
+/// What a service is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) protocol: u8,
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
+}
+
+impl Endpoint {
+    pub(crate) fn key(&self) -> ServiceKey {
+        ServiceKey {
+            address: address_bytes(self.address),
+            port: self.port.to_be_bytes(),
+            protocol: self.protocol,
+            family: if self.address.is_ipv4() { 4 } else { 6 },
+            reserved: [0; 4],
+        }
+    }
+}
+
+/// A real server of a service, as a test describes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RealServer {
+    pub(crate) address: IpAddr,
+    /// Nothing: its neighbour is not resolved.
+    pub(crate) ethernet: Option<[u8; 6]>,
+    /// An ifindex; of the director's addresses there, the last byte is the same.
+    pub(crate) interface: u32,
+    pub(crate) weight: u32,
+    pub(crate) forward: ForwardMethod,
+    pub(crate) health: Health,
+}
+
+impl RealServer {
+    pub(crate) fn wanted(&self, service: &Endpoint) -> WantedDestination {
+        let mut ethernet = [0; 12];
+        if let Some(address) = self.ethernet {
+            ethernet[..6].copy_from_slice(&address);
+            ethernet[6..].copy_from_slice(&director_on(self.interface));
+        }
+        let destination = Destination {
+            ethernet,
+            interface: self.interface,
+            address: address_bytes(self.address),
+            service: service.key(),
+            weight: self.weight,
+            port: service.port.to_be_bytes(),
+            forward: match self.forward {
+                ForwardMethod::DirectRouting => FORWARD_DIRECT,
+                ForwardMethod::Local => FORWARD_LOCAL,
+            },
+            ..Destination::zeroed()
+        };
+        WantedDestination { destination, health: self.health }
+    }
+}
+
+/// The director's Ethernet address on an interface.
+pub(crate) fn director_on(interface: u32) -> [u8; 6] {
+    [2, 0, 0, 0, 0, interface as u8]
+}
+
+/// An address as tables have it.
+pub(crate) fn address_bytes(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        }
+        IpAddr::V6(address) => address.octets(),
+    }
+}

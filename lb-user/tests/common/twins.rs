@@ -1,0 +1,217 @@
+//! The two data planes side by side: tables in memory, and the shipped object in the kernel's test run.
+//!
+//! Both are configured by the same plans and get the same frames at the same time; whoever differs
+//! fails the test. It refuses to know which verdict is right.
+
+use std::collections::BTreeSet;
+
+use crate::common::director::{load, sizes};
+use aya::maps::{Array, MapData};
+use aya::programs::{TestRun as _, TestRunOptions};
+use lb_common::director::{Decision, Tables as _, direct};
+use lb_common::net::PacketBuffer;
+use lb_common::verdict::{Action, Verdict};
+use lb_common::wire::{BUSY, EMPTY, LINE_SLOTS, Line, State, Tick};
+use lb_user::dataplane::{Dataplane, Held, KernelDataplane, MemoryDataplane};
+use lb_user::model::TableSizes;
+use lb_user::plan::{Wanted, plan};
+use rustix::time::{ClockId, clock_gettime};
+
+/// What the kernel takes every frame of a test run to have come in by: the namespace's loopback.
+pub(crate) const INGRESS: u32 = 1;
+
+/// No packet is run so few nanoseconds before a tick. The coarse clock itself moves by up to 10 ms.
+const TICK_MARGIN: u64 = 25_000_000;
+
+/// What happened to one frame, on both sides alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fate {
+    pub(crate) verdict: Verdict,
+    /// As the XDP action is called.
+    pub(crate) action: &'static str,
+    pub(crate) frame: Vec<u8>,
+}
+
+pub(crate) struct Twins {
+    pub(crate) host: MemoryDataplane,
+    pub(crate) kernel: KernelDataplane,
+    /// The kernel's time when the host's was last set.
+    kernel_tick: Tick,
+    /// Whether a packet may have met two ticks on the two sides.
+    is_tick_uncertain: bool,
+    interfaces: BTreeSet<u32>,
+    out: Vec<u8>,
+}
+
+impl Twins {
+    /// Empty tables on both sides. Needs root.
+    pub(crate) fn new(tables: &TableSizes) -> Self {
+        let sizes = sizes(tables);
+        let kernel = load(&sizes);
+        let host = MemoryDataplane::new(sizes.settings());
+        Self {
+            host,
+            kernel,
+            kernel_tick: kernel_time().0,
+            is_tick_uncertain: false,
+            interfaces: BTreeSet::new(),
+            out: vec![0; 4096],
+        }
+    }
+
+    /// Takes both from what they hold to what is wanted, by one plan.
+    pub(crate) fn apply(&mut self, wanted: &Wanted) {
+        let held = self.held();
+        let changes = plan(&held, wanted, |service| self.host.picks(service)).unwrap();
+        assert_eq!(
+            changes,
+            plan(&held, wanted, |service| self.kernel.picks(service)).unwrap(),
+            "picks differ"
+        );
+        for change in changes {
+            self.host.apply(&change).unwrap();
+            self.kernel.apply(&change).unwrap();
+        }
+        self.interfaces.clone_from(&wanted.interfaces);
+    }
+
+    fn held(&self) -> Held {
+        let (host, kernel) = (self.host.held().unwrap(), self.kernel.held().unwrap());
+        assert_eq!(host.services, kernel.services, "services that are held");
+        assert_eq!(host.destinations, kernel.destinations, "destinations that are held");
+        assert_eq!(
+            (&host.peers, &host.interfaces),
+            (&kernel.peers, &kernel.interfaces),
+            "peers and interfaces"
+        );
+        host
+    }
+
+    /// Runs a frame through both. They agree on the action and on every byte, or the test fails.
+    pub(crate) fn run(&mut self, frame: &[u8]) -> Fate {
+        self.follow_clock();
+        let options =
+            TestRunOptions { data_in: Some(frame), data_out: Some(&mut self.out), ..TestRunOptions::new() };
+        let result = self.kernel.program().unwrap().test_run(options).unwrap();
+        // The machine kept us waiting for longer than the margin: the program saw the one tick or the other.
+        self.is_tick_uncertain |= kernel_time().0 != self.kernel_tick;
+        let mut packet = PacketBuffer { bytes: frame.to_vec(), interface: INGRESS };
+        let decision = direct(&mut packet, &&self.host.tables);
+        let kernel_frame = &self.out[..result.data_size_out as usize];
+        let action = self.action(decision);
+        let verdict = decision.verdict;
+        assert_eq!(
+            action,
+            xdp_name(result.return_value),
+            "host (left) and kernel differ on {frame:02x?}: {verdict:?}"
+        );
+        assert!(
+            packet.bytes == kernel_frame,
+            "host and kernel make different bytes of {frame:02x?} ({verdict:?}):\n{:02x?}\n{kernel_frame:02x?}",
+            packet.bytes,
+        );
+        Fate { verdict, action, frame: packet.bytes }
+    }
+
+    /// Every counter, every load and every entry of the flow table is the same on both sides, or the test fails.
+    pub(crate) fn assert_same_tables(&mut self) {
+        self.follow_clock();
+        let tables = &self.host.tables;
+        let counts = self.kernel.verdict_counts();
+        let host: Vec<u64> = Verdict::ALL.iter().map(|&verdict| tables.verdicts(verdict)).collect();
+        assert_eq!(
+            host,
+            counts.verdicts,
+            "verdicts: host (left) and kernel, in the order of {:?}",
+            Verdict::ALL
+        );
+        let host = State::ALL.map(|state| tables.evictions(state));
+        assert_eq!(
+            host,
+            counts.evictions,
+            "evictions: host (left) and kernel, in the order of {:?}",
+            State::ALL
+        );
+        for number in 0..tables.settings.destinations {
+            assert_eq!(
+                tables.counters(number),
+                self.kernel.counters(number),
+                "counters of destination {number}"
+            );
+            assert_eq!(tables.load(number), self.kernel.load_of(number), "load of destination {number}");
+        }
+        for &service in tables.service_index.values() {
+            assert_eq!(tables.picks(service), self.kernel.picks(service), "picks of service {service}");
+        }
+        let host_tick = (&tables).now();
+        let host = tables.lines().map(|line| comparable(&line, host_tick)).collect::<Vec<_>>();
+        let kernel = kernel_lines(&mut self.kernel);
+        for (index, (host, kernel)) in host.iter().zip(&kernel).enumerate() {
+            let kernel = comparable(kernel, self.kernel_tick);
+            let is_same = host.iter().zip(&kernel).all(|(host, kernel)| match (host, kernel) {
+                ((a, Some((state, idle))), (b, Some((other, other_idle)))) => {
+                    (a, state) == (b, other)
+                        && idle.abs_diff(*other_idle) <= u32::from(self.is_tick_uncertain)
+                }
+                _ => host == kernel,
+            });
+            assert!(is_same, "line {index} of the flow table, host and kernel:\n{host:x?}\n{kernel:x?}");
+        }
+        assert_eq!(host.len(), kernel.len());
+    }
+
+    /// The XDP action that the program is to make of a decision.
+    fn action(&self, decision: Decision) -> &'static str {
+        match decision.verdict.action() {
+            Action::Forward if decision.interface == INGRESS => "tx",
+            Action::Forward if self.interfaces.contains(&decision.interface) => "redirect",
+            Action::Forward => "aborted",
+            Action::Pass => "pass",
+            Action::Drop => "drop",
+        }
+    }
+
+    /// Lets as many ticks pass on the host as have passed in the kernel.
+    fn follow_clock(&mut self) {
+        let (mut now, mut left) = kernel_time();
+        while left < TICK_MARGIN {
+            // So close to the next tick, the program might see that one.
+            std::thread::yield_now();
+            (now, left) = kernel_time();
+        }
+        let passed = now.since(self.kernel_tick);
+        self.kernel_tick = now;
+        let tables = &self.host.tables;
+        let before = tables.now();
+        while (&tables).now().since(before) < passed {
+            // A second is less than a tick: none is passed over.
+            tables.advance(1);
+        }
+    }
+}
+
+/// The kernel's tick, and the nanoseconds until the next one.
+fn kernel_time() -> (Tick, u64) {
+    let now = clock_gettime(ClockId::MonotonicCoarse);
+    let nanoseconds = now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned();
+    (Tick::from_nanoseconds(nanoseconds), (1 << 30) - nanoseconds % (1 << 30))
+}
+
+fn xdp_name(action: u32) -> &'static str {
+    ["aborted", "drop", "pass", "tx", "redirect"][action as usize]
+}
+
+/// Entries of a line with state and idle time; what lies in free slots means nothing.
+fn comparable(line: &Line, now: Tick) -> [(u64, Option<(State, u32)>); LINE_SLOTS] {
+    std::array::from_fn(|slot| {
+        let (entry, word) = (line.entries[slot], line.states[slot]);
+        assert_ne!(entry, BUSY, "nobody is writing");
+        (entry, (entry != EMPTY).then(|| (State::of(word), now.since(State::seen(word)))))
+    })
+}
+
+fn kernel_lines(kernel: &mut KernelDataplane) -> Vec<Line> {
+    let flows: Array<&MapData, [u8; size_of::<Line>()]> =
+        kernel.ebpf_mut().map("FLOWS").unwrap().try_into().unwrap();
+    (0..flows.len()).map(|index| bytemuck::pod_read_unaligned(&flows.get(&index, 0).unwrap())).collect()
+}
