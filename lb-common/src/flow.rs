@@ -70,9 +70,11 @@ pub fn parse(packet: &impl Packet, tables: &impl Tables) -> Result<Flow, Verdict
 
 /// The hash of an IPv4 flow; addresses and ports as they lie in their headers, read as native words.
 ///
-/// A sum of products by secret odd numbers is universal in its high bits (Dietzfelbinger 1996); a
-/// shift and another product spread them over the word. The first product is of the whole client and
-/// both ports: for one service address the sum is one-to-one, and no two of its flows share a tag by it.
+/// Each word is multiplied by a secret odd number, which spreads a difference upwards only: one in the
+/// highest byte of two words (the last octets of two addresses) could cancel out. So the sum is folded
+/// before the next product is added: then the one difference reaches bits that the other can't.
+/// No two folds are alike, that of `mix` included: a second one alike undoes the first.
+/// For one service address the hash is one-to-one: no two of its flows share it.
 #[inline(always)]
 pub fn hash_v4(
     source: u32,
@@ -83,7 +85,8 @@ pub fn hash_v4(
 ) -> u64 {
     let client = u64::from(source) << 32 | u64::from(ports);
     let service = u64::from(destination) << 32 | protocol as u64;
-    mix(client.wrapping_mul(seed(0)).wrapping_add(service.wrapping_mul(seed(1))), seed(5))
+    let sum = fold::<29>(client.wrapping_mul(seed(0))).wrapping_add(service.wrapping_mul(seed(1)));
+    mix(sum, seed(5))
 }
 
 /// The hash of an IPv6 flow, likewise.
@@ -97,18 +100,21 @@ pub fn hash_v6(
 ) -> u64 {
     // The bit keeps the families apart.
     let transport = u64::from(ports) << 32 | protocol as u64 | 1 << 31;
-    let sum = (source[0].wrapping_mul(seed(0)))
-        .wrapping_add(source[1].wrapping_mul(seed(1)))
-        .wrapping_add(destination[0].wrapping_mul(seed(2)))
-        .wrapping_add(destination[1].wrapping_mul(seed(3)))
-        .wrapping_add(transport.wrapping_mul(seed(4)));
+    let sum = fold::<25>(source[0].wrapping_mul(seed(0))).wrapping_add(source[1].wrapping_mul(seed(1)));
+    let sum = fold::<29>(sum).wrapping_add(destination[0].wrapping_mul(seed(2)));
+    let sum = fold::<31>(sum).wrapping_add(destination[1].wrapping_mul(seed(3)));
+    let sum = fold::<27>(sum).wrapping_add(transport.wrapping_mul(seed(4)));
     mix(sum, seed(5))
 }
 
 #[inline(always)]
+const fn fold<const BITS: u32>(word: u64) -> u64 {
+    word ^ word >> BITS
+}
+
+#[inline(always)]
 const fn mix(sum: u64, odd: u64) -> u64 {
-    let mixed = (sum ^ sum >> 32).wrapping_mul(odd);
-    mixed ^ mixed >> 32
+    fold::<32>(fold::<32>(sum).wrapping_mul(odd))
 }
 
 #[inline(always)]

@@ -114,3 +114,47 @@ fn families_protocols_and_services_have_hashes_of_their_own() {
     }
     assert_eq!(hashes.len(), if cfg!(miri) { 800 } else { 40_000 });
 }
+
+/// Services side by side and clients side by side, with the same ports: what differs lies in the same
+/// byte of both, wherever it is.
+#[test]
+fn neighbours_on_both_sides_never_meet() {
+    let mut random = Rng::with_seed(7);
+    let seeds = if cfg!(miri) { 1 } else { 40 };
+    let side = if cfg!(miri) { 8 } else { 128_u32 };
+    for _ in 0..seeds {
+        let seed: [u64; 6] = std::array::from_fn(|_| random.u64(..) | 1);
+        let seed = |index: usize| seed[index];
+        for octet in 0..4 {
+            let mut hashes = HashSet::new();
+            for client in 0..side {
+                for service in 0..side {
+                    let at = |base: [u8; 4], value: u32| {
+                        let mut address = base;
+                        address[octet] ^= value as u8;
+                        u32::from_ne_bytes(address)
+                    };
+                    let (source, destination) = (at([10, 0, 0, 1], client), at([192, 0, 2, 50], service));
+                    let hash = hash_v4(source, destination, 0x5000_1234, Protocol::Tcp, seed);
+                    assert!(hashes.insert(hash), "IPv4, octet {octet}: client {client}, service {service}");
+                }
+            }
+        }
+        for (one, other) in [(0, 8), (1, 5), (7, 15), (7, 23), (7, 31), (15, 23), (15, 31), (23, 31)] {
+            let mut hashes = HashSet::new();
+            for first in 0..side {
+                for second in 0..side {
+                    let mut words = [0x20_u8; 32];
+                    words[one] ^= first as u8;
+                    words[other] ^= second as u8;
+                    let word = |index: usize| {
+                        u64::from_ne_bytes(words[8 * index..8 * index + 8].try_into().expect("eight bytes"))
+                    };
+                    let (source, destination) = ([word(0), word(1)], [word(2), word(3)]);
+                    let hash = hash_v6(source, destination, 0x5000_1234, Protocol::Tcp, seed);
+                    assert!(hashes.insert(hash), "IPv6, bytes {one} and {other}: {first}, {second}");
+                }
+            }
+        }
+    }
+}

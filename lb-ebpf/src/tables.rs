@@ -274,14 +274,6 @@ impl FlowLine for KernelLine {
     }
 
     #[inline(always)]
-    fn publish(&self, slot: usize, entry: u64) {
-        // SAFETY: an aligned word is written whole, in a slot that this CPU has claimed. The compiler
-        // keeps volatile accesses in order, and x86-64 keeps stores in order; elsewhere the state may
-        // be seen late, which the next packet mends.
-        unsafe { self.entry_at(slot).write_volatile(entry) };
-    }
-
-    #[inline(always)]
     fn state(&self, slot: usize) -> u32 {
         // SAFETY: as in `entry`.
         unsafe { self.state_at(slot).read_volatile() }
@@ -294,7 +286,7 @@ impl FlowLine for KernelLine {
 
     #[inline(always)]
     fn set_state(&self, slot: usize, state: u32) {
-        // SAFETY: as in `publish`.
+        // SAFETY: an aligned word is written whole, in a slot that this CPU has claimed.
         unsafe { self.state_at(slot).write_volatile(state) };
     }
 }

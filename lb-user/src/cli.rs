@@ -70,7 +70,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // Several errors of one config are several lines.
-            for line in format!("{error:#}").lines() {
+            for line in in_words(&error).lines() {
                 eprintln!("lb: {line}");
             }
             ExitCode::FAILURE
@@ -102,4 +102,33 @@ fn answer(verb: Verb) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// An error and its causes. Many errors repeat their cause in their own words: it is not said twice.
+fn in_words(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if said.is_empty() {
+            said = cause;
+        } else if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::in_words;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let told = anyhow!("no room").context("the table is full: no room");
+        assert_eq!(in_words(&told), "the table is full: no room");
+        let untold = anyhow!("no room").context("the table is full");
+        assert_eq!(in_words(&untold), "the table is full: no room");
+    }
 }

@@ -71,12 +71,12 @@ impl Harness {
         self.measure(runs / 10 + 1).map(drop)
     }
 
-    /// CPU time a run, taken around all of them.
-    pub(super) fn measure(&mut self, runs: u32) -> anyhow::Result<Duration> {
+    /// Nanoseconds of CPU time a run, taken around all of them.
+    pub(super) fn measure(&mut self, runs: u32) -> anyhow::Result<f64> {
         self.run_as(if self.case.is_new { SYN } else { ACK }, runs)
     }
 
-    fn run_as(&mut self, tcp_flags: u8, runs: u32) -> anyhow::Result<Duration> {
+    fn run_as(&mut self, tcp_flags: u8, runs: u32) -> anyhow::Result<f64> {
         let frame = self.case.frame(tcp_flags);
         let mut bytes = [0; 64];
         bytes.copy_from_slice(&frame[..64]);
@@ -102,7 +102,8 @@ impl Harness {
         let elapsed = cpu_time().saturating_sub(begin);
         let expected = self.expected();
         ensure!(result.return_value == expected, "XDP action {} instead of {expected}", result.return_value);
-        Ok(elapsed / runs)
+        // A Duration would be cut to whole nanoseconds.
+        Ok(elapsed.as_secs_f64() * 1e9 / f64::from(runs))
     }
 
     fn next(&self) -> anyhow::Result<u32> {

@@ -8,7 +8,7 @@ mod harness;
 mod machine;
 mod report;
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use anyhow::Context as _;
 
@@ -53,7 +53,7 @@ pub fn measure(plan: Plan) -> anyhow::Result<Report> {
     for case in cases {
         let mut harness = Harness::of(&case).with_context(|| case.name())?;
         harness.warm_up(plan.runs).with_context(|| case.name())?;
-        harnesses.push((case, harness, Vec::<Duration>::new()));
+        harnesses.push((case, harness, Vec::<f64>::new()));
     }
     for round in 1..=plan.rounds {
         eprintln!("round {round} of {}", plan.rounds);

@@ -1,6 +1,6 @@
 //! What came out: a table for people, rows for programs.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::Serialize;
 
@@ -49,13 +49,12 @@ pub struct Row {
 impl Report {
     pub(super) fn new(
         machine: BTreeMap<&'static str, String>,
-        measured: Vec<(Case, Vec<Duration>)>,
+        measured: Vec<(Case, Vec<f64>)>,
         plan: Plan,
     ) -> Self {
         let mut rows: Vec<Row> = measured
             .into_iter()
-            .map(|(case, times)| {
-                let mut times: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e9).collect();
+            .map(|(case, mut times)| {
                 times.sort_by(f64::total_cmp);
                 Row {
                     suite: "testrun",

@@ -13,9 +13,6 @@ pub trait FlowLine: Copy {
     /// Replaces the entry in a slot by compare-and-exchange; whether it was `expected`.
     fn exchange_entry(&self, slot: usize, expected: u64, entry: u64) -> bool;
 
-    /// Publishes an entry in a slot that was claimed.
-    fn publish(&self, slot: usize, entry: u64);
-
     /// The state word of a slot, see [`crate::wire::State::of`].
     fn state(&self, slot: usize) -> u32;
 

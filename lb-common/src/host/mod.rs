@@ -137,10 +137,6 @@ impl FlowLine for &MemoryLine {
         self.entries[slot].compare_exchange(expected, entry, SeqCst, SeqCst).is_ok()
     }
 
-    fn publish(&self, slot: usize, entry: u64) {
-        self.entries[slot].store(entry, SeqCst);
-    }
-
     fn state(&self, slot: usize) -> u32 {
         self.states[slot].load(SeqCst)
     }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::control::Request;
-use super::facts::{Facts, checks, off_link, server_id, watched};
+use super::facts::{Facts, ServerId, checks, off_link, server_id, watched};
 use super::start::{await_checks, await_reach, load};
 use super::stop::remove_all;
 use super::{Event, Options};
@@ -220,6 +220,11 @@ impl Director {
         })
     }
 
+    fn has(&self, id: &ServerId) -> bool {
+        let mut services = self.model.services.iter();
+        services.any(|service| service.real_servers.iter().any(|server| server_id(service, server) == *id))
+    }
+
     /// How long the slowest check may take.
     pub(super) fn slowest_check(&self) -> Duration {
         let checks = self.model.services.iter().filter_map(|service| service.check);
@@ -229,6 +234,10 @@ impl Director {
     /// Takes in a check's result.
     pub(super) fn learn_check(&mut self, event: check::Event) {
         let check::CheckId { service, address, port } = event.id;
+        if !self.has(&(service, address, port)) {
+            // Told before a reload took it away.
+            return;
+        }
         let health = match event.health {
             check::Health::Up => Health::Up,
             check::Health::Down => Health::Down,
