@@ -108,6 +108,33 @@ fn a_reload_with_a_wrong_config_keeps_the_running_state() {
 }
 
 #[test]
+fn a_reload_that_was_refused_is_taken_up_once_its_cause_is_gone() {
+    let lab = OneArm::new("mended", 2).unwrap();
+    lab.director.add_route("10.9.0.0/16", [10, 0, 0, 11].into()).unwrap();
+    let mut director = lab.director.director(&config("", &[WEB])).unwrap();
+    let more = Service { real_servers: &[("10.0.0.11:80", 1), ("10.9.9.9:80", 1)], ..WEB };
+    let said = director.reload(&config("", &[more])).unwrap();
+    assert!(said.contains("not reloaded") && said.contains("10.9.9.9"), "{said}");
+    lab.director.run("ip", ["route", "replace", "10.9.0.0/16", "dev", "eth0"]).unwrap();
+    let said = director.reload(&config("", &[more])).unwrap();
+    assert!(!said.contains("not reloaded"), "{said}");
+}
+
+#[test]
+fn a_start_without_a_bpf_file_system_leaves_nothing() {
+    let lab = OneArm::new("pins", 2).unwrap();
+    let path = lab.director.directory().join("lb.toml");
+    fs::write(&path, config("", &[WEB])).unwrap();
+    let pins = lab.director.directory().join("pins");
+    let arguments = ["run", "--config", path.to_str().unwrap(), "--pins", pins.to_str().unwrap()];
+    let output = lab.director.lb(&arguments).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("not on a bpf file system"), "{said}");
+    assert!(!pins.exists());
+    assert_nothing_is_left(&lab.director);
+}
+
+#[test]
 fn stop_leaves_nothing_whether_a_daemon_runs_or_not() {
     let lab = OneArm::new("stop", 2).unwrap();
     let mut director = lab.director.director(&config("", &[WEB])).unwrap();

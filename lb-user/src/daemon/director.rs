@@ -430,6 +430,8 @@ impl Director {
         };
         if let Err(error) = tried {
             self.neighbours.watch(watched(&self.model));
+            // What is no longer watched may change unseen: the next reload has to ask again.
+            self.facts.follow(&self.model);
             return Err(error);
         }
         if model.director.metrics != self.model.director.metrics {

@@ -56,7 +56,13 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         bail!("{}: {line}", options.config.display());
     }
 
-    let (mut kernel, adoption) = open_tables(&model, &options)?;
+    let (mut kernel, adoption) = match open_tables(&model, &options) {
+        Ok(opened) => opened,
+        Err(error) => {
+            neighbours.stop().await?;
+            return Err(error);
+        }
+    };
     let held = kernel.held()?;
     if adoption != Adoption::New {
         facts.believe(&held, &model);
