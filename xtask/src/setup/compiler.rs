@@ -68,11 +68,17 @@ pub(crate) fn ready(workspace: &Workspace) -> Result<Compiler> {
             linker::VERSION
         );
     }
-    debian::install_missing(needs::COMPILER)?;
-    let toolchain = debian_own().context(
-        "Debian's rustc is there, but has no library source or an LLVM that bpf-linker doesn't know; \
-         package rustc-web should bring LLVM 22 (see /usr/bin/rustc -vV)",
-    )?;
+    // A rustc that is there already may be the release's first one, whose LLVM is too old for eBPF as we use it.
+    debian::install_newest(needs::COMPILER)?;
+    let toolchain = debian_own().with_context(|| {
+        format!(
+            "Debian's newest rustc-web has an LLVM that isn't one of {} to {}, which bpf-linker {} knows \
+             (/usr/bin/rustc -vV names it). Is deb.debian.org's security archive among apt's sources?",
+            LLVM.start(),
+            LLVM.end(),
+            linker::VERSION
+        )
+    })?;
     let linker = linker::build(workspace, toolchain.llvm)?;
     Ok(Compiler { toolchain, linker })
 }

@@ -45,6 +45,15 @@ pub(crate) fn install_missing(needs: &[Need]) -> Result<()> {
     }
 }
 
+/// Installs the newest that Debian has of all `needs`, or upgrades to it.
+///
+/// Reads apt's lists first: those of a machine's image are as old as the image, and name packages of that day.
+pub(crate) fn install_newest(needs: &[Need]) -> Result<()> {
+    update()?;
+    let packages: Vec<&str> = needs.iter().map(|need| need.package).collect();
+    install_now(&packages)
+}
+
 /// Installs `packages`; first reads apt's lists where there are none, or where they turn out to be too old.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let fresh = !has_lists();
