@@ -12,7 +12,7 @@
 //! flow      frame -> Flow: the 5-tuple and where its headers are
 //! director  Flow + Tables -> Verdict: admit, find the flow, schedule
 //! forward   Verdict -> header edits
-//! sched     rings: the order in which a scheduler picks, built ahead
+//! sched     schedulers: rings laid out ahead, slots by hash, choices by load
 //! verdict   the one list of fates a packet can meet
 //! host      (feature `host`) tables in memory, for tests and for rehearsals
 //! ```
@@ -34,7 +34,6 @@ pub mod forward;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod net;
-#[cfg(feature = "host")]
 pub mod sched;
 pub mod verdict;
 pub mod wire;

@@ -45,8 +45,11 @@ pub fn resume_wrr(old: &[Candidate], picks: u64, new: &[Candidate]) -> u64 {
     if divisor == 0 {
         return 0;
     }
-    // Both are multiples of the divisor, plus one.
-    let current = current.min(highest - (divisor - 1));
+    // A current weight is one above a multiple of the divisor. The kernel rounds one of another divisor
+    // down to such a one, but a multiple itself up.
+    let top = highest - (divisor - 1);
+    let current =
+        if current < top && divisor > 1 { current / divisor * divisor + 1 } else { current.min(top) };
     let level = (current - 1) / divisor + 1;
     if level == 1 {
         return 0;
@@ -73,7 +76,7 @@ fn width(added: &[Candidate], divisor: u32, level: u32) -> usize {
     added.iter().filter(|candidate| candidate.weight >= level * divisor).count()
 }
 
-fn gcd(a: u32, b: u32) -> u32 {
+pub(super) fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 

@@ -1,0 +1,96 @@
+//! Power of two choices (ipvsadm `-s twos`): two are drawn by weight, the less loaded one is taken.
+//!
+//! Two walks over the list: the first adds up the weights, the second finds the two that were drawn.
+
+use super::Loaded;
+use super::walk::costs_more;
+
+/// A choice under way: [`Self::weigh`] for each real server, [`Self::draw`], [`Self::consider`] for each
+/// again, in the list's order both times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Twos {
+    /// The sum of weights.
+    total: u64,
+    /// How much weight is still to pass until the drawn ones are reached.
+    first_left: u64,
+    second_left: u64,
+    first: Drawn,
+    second: Drawn,
+    /// The last that could have been drawn, for when weights fall between the two walks.
+    last: u32,
+    reserved: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Drawn {
+    /// 0: not reached yet.
+    number: u32,
+    weight: u32,
+    overhead: u32,
+    reserved: u32,
+}
+
+impl Twos {
+    /// First walk.
+    #[inline(always)]
+    pub const fn weigh(&mut self, loaded: Loaded) {
+        if loaded.is_available() {
+            self.total = self.total.wrapping_add(loaded.weight as u64);
+            self.last = loaded.number;
+        }
+    }
+
+    /// Draws two, by two random numbers.
+    #[inline(always)]
+    pub const fn draw(&mut self, first: u64, second: u64) {
+        // From 0 to the sum of weights, that included, as the kernel does: it favours the first by one.
+        let range = self.total.wrapping_add(1);
+        self.first_left = modulo(first, range);
+        self.second_left = modulo(second, range);
+    }
+
+    /// Second walk.
+    #[inline(always)]
+    pub const fn consider(&mut self, loaded: Loaded) {
+        if loaded.is_available() {
+            pass(&mut self.first_left, &mut self.first, loaded);
+            pass(&mut self.second_left, &mut self.second, loaded);
+        }
+    }
+
+    /// The number of the chosen one; 0: none can be chosen.
+    #[inline(always)]
+    pub const fn choice(&self) -> u32 {
+        let (first, second) = (self.first, self.second);
+        if first.number == 0 {
+            return if second.number == 0 { self.last } else { second.number };
+        }
+        if second.number != 0 && costs_more(first.overhead, first.weight, second.overhead, second.weight) {
+            second.number
+        } else {
+            first.number
+        }
+    }
+}
+
+#[inline(always)]
+const fn pass(left: &mut u64, drawn: &mut Drawn, loaded: Loaded) {
+    if drawn.number == 0 {
+        let weight = loaded.weight as u64;
+        if *left <= weight {
+            drawn.number = loaded.number;
+            drawn.weight = loaded.weight;
+            drawn.overhead = loaded.overhead();
+        } else {
+            *left = left.wrapping_sub(weight);
+        }
+    }
+}
+
+#[inline(always)]
+const fn modulo(value: u64, range: u64) -> u64 {
+    match value.checked_rem(range) {
+        Some(rest) => rest,
+        None => 0,
+    }
+}
