@@ -21,6 +21,7 @@ pub(crate) const LAB: &[Need] = &[
     need("curl", "curl", "the lab's client"),
     need("nginx", "nginx-light", "the lab's real servers").without_service("nginx.service"),
     need("promtool", "prometheus", "checking the metrics' format").without_service("prometheus.service"),
+    need("tcpdump", "tcpdump", "capturing what crosses the lab's links"),
     need("tshark", "tshark", "a second opinion on packets"),
     need("modprobe", "kmod", "loading kernel modules where the kernel has any"),
     // The program `busybox` may also be the package `busybox`, which isn't static.
