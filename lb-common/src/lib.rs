@@ -10,6 +10,7 @@
 //! wire      bytes that kernel and daemon share, one file a table
 //! net       headers, checksums; offsets appear nowhere else
 //! flow      frame -> Flow: the 5-tuple and where its headers are
+//! walk      what flow leaves out: tags, extension headers, fragments, ICMP errors
 //! director  Flow + Tables -> Verdict: admit, find the flow, schedule
 //! forward   Verdict -> header edits
 //! sched     schedulers: rings laid out ahead, slots by hash, choices by load
@@ -36,6 +37,7 @@ pub mod host;
 pub mod net;
 pub mod sched;
 pub mod verdict;
+pub mod walk;
 pub mod wire;
 
 pub use verdict::{Action, Verdict};

@@ -23,6 +23,8 @@ const _: () = assert!(size_of::<Ipv4>() == Ipv4::BYTES);
 impl Ipv4 {
     /// Length without options.
     pub const BYTES: usize = 20;
+    /// Where the destination address lies.
+    pub const DESTINATION_OFFSET: usize = 16;
     /// Where TTL and protocol lie, the 16-bit word that the checksum covers together.
     pub const TTL_OFFSET: usize = 8;
 
@@ -49,6 +51,27 @@ impl Ipv4 {
     pub const fn is_fragment(&self) -> bool {
         // All but the reserved bit and "don't fragment".
         u16::from_ne_bytes(self.fragment) & u16::from_ne_bytes([0x3f, 0xff]) != 0
+    }
+
+    /// Whether it is what nearly every header is: version 4, no options, no fragment, hops left, and room for
+    /// a transport header of eight bytes.
+    #[inline(always)]
+    pub const fn is_plain(&self) -> bool {
+        self.version_length == 0x45
+            && !self.is_fragment()
+            && self.ttl > 1
+            && self.total_length() >= Self::BYTES + 8
+    }
+
+    /// TTL, protocol and checksum after one hop, as the native word that lies at [`Self::TTL_OFFSET`].
+    /// The TTL is not 0.
+    ///
+    /// The same as [`super::update_checksum`] computes: one less in a word that it covers is one more in it.
+    #[inline(always)]
+    pub const fn one_hop_less(&self) -> u32 {
+        let checksum = u16::from_le_bytes(self.checksum) as u32 + 1;
+        let checksum = checksum + (checksum >= 0xffff) as u32;
+        (u32::from_le_bytes([self.ttl, self.protocol, 0, 0]) - 1) | checksum << 16
     }
 
     /// Time to live, in hops.
