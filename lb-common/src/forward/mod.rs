@@ -4,5 +4,9 @@
 //! edit fails, nothing was written.
 
 mod direct;
+mod masquerade;
 
 pub use direct::direct_routing;
+pub use masquerade::{
+    Endpoint, Place, masquerade, masquerade_icmp, masquerade_icmp_reply, masquerade_reply,
+};
