@@ -58,11 +58,13 @@ verdicts! {
     Forward {
         /// Sent to a real server by direct routing.
         DirectRouting = "direct_routing",
+        /// Sent to a real server in a tunnel.
+        Tunnel = "tunnel",
     }
     Pass {
         /// Neither IPv4 nor IPv6: ARP, LLDP and whatever else shares the wire.
         NotIp = "not_ip",
-        /// Carries a VLAN tag; tagged frames are not scheduled yet.
+        /// Carries more than two VLAN tags, or one although its real server is reached by a tunnel.
         Tagged = "tagged",
         /// Ends before its headers do.
         Truncated = "truncated",
@@ -70,14 +72,16 @@ verdicts! {
         NotServiceAddress = "not_service_address",
         /// For a service address, but its IP header contradicts itself or the frame.
         Malformed = "malformed",
-        /// A fragment for a service address: its ports can't be read, or not in all of its siblings.
+        /// The first fragment of a datagram for a service address but no service, or one that follows it.
         Fragment = "fragment",
-        /// For a service address, behind IPv6 extension headers, which are not walked yet.
+        /// For a service address, behind more IPv6 extension headers than are walked.
         ExtensionHeader = "extension_header",
         /// For a service address, by a protocol that is not scheduled (ICMP among them).
         OtherProtocol = "other_protocol",
         /// For a service address, but no service has its port and protocol.
         NoService = "no_service",
+        /// An ICMP error for a service address, about a packet of no connection.
+        UnrelatedError = "unrelated_error",
         /// Came from a peer director, which has scheduled it already: this host is the real server.
         PeerDirector = "peer_director",
         /// The chosen real server is this host.
@@ -86,12 +90,17 @@ verdicts! {
         NoConnection = "no_connection",
     }
     Drop {
-        /// The service has no real server that could take a new connection.
+        /// The service has no real server that could take a new connection. Answered by ICMP port unreachable.
         NoDestination = "no_destination",
         /// The Ethernet address of the real server is not known.
         NoNeighbour = "no_neighbour",
-        /// TTL or hop limit is used up.
+        /// TTL or hop limit is used up. Answered by ICMP time exceeded.
         TtlExceeded = "ttl_exceeded",
+        /// Larger than what the path to the real server takes, headers of the tunnel included. Answered by ICMP
+        /// fragmentation needed or packet too big.
+        TooBig = "too_big",
+        /// A fragment whose first one, which has the ports, was not seen.
+        FragmentWithoutFirst = "fragment_without_first",
         /// Every place of this flow in the flow table is held by a live connection.
         FlowTableFull = "flow_table_full",
         /// The tables contradict themselves; never seen unless something is broken.

@@ -1,10 +1,10 @@
-//! A packet that is not forwarded leaves as it came, whatever its bytes are.
+//! A packet that is neither forwarded nor answered leaves as it came, whatever its bytes are.
 #![cfg(feature = "host")]
 
 mod tables;
 
 use fastrand::Rng;
-use lb_common::director::direct;
+use lb_common::director::{Decision, direct};
 use lb_common::net::PacketBuffer;
 use lb_common::verdict::{Action, Verdict};
 use tables::{SERVICE_V4, SERVICE_V6, tables};
@@ -12,23 +12,28 @@ use tables::{SERVICE_V4, SERVICE_V6, tables};
 const FRAMES: u32 = if cfg!(miri) { 300 } else { 300_000 };
 
 #[test]
-fn only_forwarded_frames_are_written_to_and_no_bytes_panic() {
+fn only_what_is_forwarded_or_answered_is_written_to_and_no_bytes_panic() {
     let tables = tables();
     let mut random = Rng::with_seed(7);
-    let mut forwarded = 0;
+    let (mut forwarded, mut answered) = (0, 0);
     for _ in 0..FRAMES {
         let bytes = frame(&mut random);
         let mut packet = PacketBuffer { bytes: bytes.clone(), interface: 1 };
-        let verdict = direct(&mut packet, &&tables).verdict;
+        let Decision { verdict, interface } = direct(&mut packet, &&tables);
         assert_ne!(verdict, Verdict::Internal, "{bytes:02x?}");
         if verdict.action() == Action::Forward {
             forwarded += 1;
             assert_eq!(packet.bytes.len(), bytes.len());
+        } else if interface != 0 {
+            // Its hops were used up: the one verdict here that a sender is told.
+            assert_eq!((verdict, interface), (Verdict::TtlExceeded, 1));
+            assert_eq!((&packet.bytes[..6], &packet.bytes[6..12]), (&bytes[6..12], &bytes[..6]), "back");
+            answered += 1;
         } else {
             assert_eq!(packet.bytes, bytes, "{verdict:?}");
         }
     }
-    assert!(forwarded > 0, "no frame was forwarded: then it proves nothing");
+    assert!(forwarded > 0 && answered > 0, "{forwarded} forwarded, {answered} answered: it proves nothing");
 }
 
 /// Random bytes of any length, mostly with an `EtherType`, an address and ports that lead on.

@@ -2,11 +2,12 @@
 //! under every checksum that it can carry.
 #![cfg(feature = "host")]
 
-use bytemuck::Zeroable as _;
+use bytemuck::{Zeroable as _, pod_read_unaligned};
 use etherparse::checksum::Sum16BitWords;
 use lb_common::Verdict;
+use lb_common::director::Task;
 use lb_common::forward::direct_routing;
-use lb_common::net::PacketBuffer;
+use lb_common::net::{Ipv4, PacketBuffer};
 use lb_common::wire::{Destination, FORWARD_DIRECT};
 
 /// Interpreted, a few of each.
@@ -42,7 +43,9 @@ fn check([high, low]: [u8; 2], ttl: u8, protocol: u8) {
     bytes.extend(header);
     let mut packet = PacketBuffer { bytes: bytes.clone(), interface: 1 };
     let destination = Destination { ethernet: [3; 12], forward: FORWARD_DIRECT, ..Destination::zeroed() };
-    let sent = direct_routing(&mut packet, &destination);
+    let mut task = Task::zeroed();
+    (task.offset, task.hops) = (14, u32::from(ttl));
+    let sent = direct_routing(&mut packet, &task, &destination);
     if ttl < 2 {
         assert_eq!((sent, packet.bytes), (Err(Verdict::TtlExceeded), bytes));
         return;
@@ -51,6 +54,9 @@ fn check([high, low]: [u8; 2], ttl: u8, protocol: u8) {
     assert_eq!(packet.bytes[..12], [3; 12]);
     assert_eq!(packet.bytes[22], ttl - 1);
     assert!(is_right(&packet.bytes[14..]), "TTL {ttl}, protocol {protocol}: {:02x?}", packet.bytes);
+    // The short way's own arithmetic comes to the same.
+    let word = pod_read_unaligned::<Ipv4>(&header).one_hop_less();
+    assert_eq!(word.to_ne_bytes(), packet.bytes[22..26], "TTL {ttl}, protocol {protocol}");
     // Nothing else.
     bytes[..12].fill(3);
     bytes[22] = ttl - 1;

@@ -5,29 +5,33 @@
 //! written by the daemon without a system call an element.
 
 use core::arch::asm;
-use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use core::ptr::{addr_of, addr_of_mut};
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, xdp_action};
-use aya_ebpf::helpers::{bpf_get_smp_processor_id, generated::bpf_ktime_get_coarse_ns};
+use aya_ebpf::helpers::{bpf_get_smp_processor_id, generated::bpf_jiffies64};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, DevMapHash, HashMap};
+use aya_ebpf::maps::{Array, DevMapHash, HashMap, ProgramArray};
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::info;
-use lb_common::director::{Decision, FlowLine, Tables};
+use lb_common::director::{Tables, Task, insert};
+use lb_common::sched::Scheduler;
 use lb_common::verdict::{Action, Verdict};
 use lb_common::wire::{
-    Admission, Counters, Destination, DestinationHead, Line, Load, RING_CHUNK, RingSpan, Service, ServiceKey,
-    Settings, Tick, VERDICT_STRIDE, peer_bit,
+    ADMISSION_WORDS, Counters, Destination, DestinationHead, Edit, Layout, Load, Part, RING_CHUNK, RingSpan,
+    Service, ServiceKey, Settings, Tick, VERDICT_SPARE, VERDICT_STRIDE, peer_bit,
 };
 
+use crate::flow_line::KernelLine;
+
+/// See `lb_common::wire::Layout`. The daemon makes its one value as large as all parts together.
 #[map]
-static SETTINGS: Array<Settings> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-static ADMISSION: Array<Admission> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+static TABLES: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static PEERS: HashMap<u64, u32> = HashMap::with_max_entries(1024, 0);
+#[map]
+static ADDRESSES: HashMap<ServiceKey, u32> = HashMap::with_max_entries(1, 0);
 #[map]
 static SERVICE_INDEX: HashMap<ServiceKey, u32> = HashMap::with_max_entries(1, 0);
 #[map]
@@ -35,42 +39,151 @@ static SERVICES: Array<Service> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static RINGS: Array<[u32; RING_CHUNK as usize]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-static DESTINATION_HEADS: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-static DESTINATIONS: Array<Destination> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-static FLOWS: Array<Line> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-static COUNTERS: Array<Counters> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
 static LOADS: Array<Load> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-static VERDICTS: Array<[u64; VERDICT_STRIDE]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
 static INTERFACES: DevMapHash = DevMapHash::with_max_entries(64, 0);
+/// By the numbers of [`Next`].
+#[map]
+static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(8, 0);
 
 // What can't change while the program is loaded is read-only data, which the verifier knows.
 #[unsafe(no_mangle)]
 static SEED: [Global<u64>; 6] = [const { Global::new(1) }; 6];
+/// By the number of a [`Part`].
+#[unsafe(no_mangle)]
+static OFFSETS: [Global<u64>; 5] = [const { Global::new(0) }; 5];
 #[unsafe(no_mangle)]
 static LINES: Global<u32> = Global::new(1);
 #[unsafe(no_mangle)]
 static DESTINATION_COUNT: Global<u32> = Global::new(1);
 #[unsafe(no_mangle)]
+static CPUS: Global<u32> = Global::new(1);
+#[unsafe(no_mangle)]
+static TICK_SHIFT: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
 static DEBUG: Global<u32> = Global::new(0);
 
 /// The tables of the director that this program was loaded for.
 pub(crate) struct KernelTables {
-    /// Looked up once a packet: kernels before 6.14 ask the verifier to follow a failure each time.
-    settings: *const Settings,
+    /// The value of `TABLES`: looked up once a packet, and first. A look-up is a call to the compiler, which
+    /// would put away all that it knows of the packet for each.
+    base: *mut u64,
+    /// This CPU's row of verdicts. A pointer, as the next: of a number that is put away, Linux 6.1 forgets how
+    /// large it can be.
+    row: *mut u64,
+    /// This CPU's row of counters.
+    counters: *mut Counters,
+    now: Tick,
 }
 
 impl KernelTables {
-    /// The tables; nothing only if the map of settings is empty, which it never is.
+    /// The tables; nothing only if the kernel has more CPUs than it said, or the map no value.
     #[inline(always)]
     pub(crate) fn new() -> Option<Self> {
-        Some(Self { settings: SETTINGS.get_ptr(0)? })
+        // SAFETY: a helper without arguments; the program stays on its CPU.
+        let cpu = within(unsafe { bpf_get_smp_processor_id() }, CPUS.load())?;
+        let now = Tick::from_jiffies(jiffies(), TICK_SHIFT.load());
+        let base = TABLES.get_ptr_mut(0)?;
+        // SAFETY: a row for each CPU, see `Layout`.
+        let row = unsafe { start::<[u64; VERDICT_STRIDE]>(base, Part::Verdicts).add(cpu).cast() };
+        // SAFETY: likewise.
+        let counters =
+            unsafe { start::<Counters>(base, Part::Counters).add(cpu * DESTINATION_COUNT.load() as usize) };
+        Some(Self { base, row, counters, now })
     }
+
+    /// The record `index` of a part, of which it has `count`.
+    #[inline(always)]
+    fn record<T>(&self, part: Part, index: u32, count: u32) -> Option<*mut T> {
+        let index = within(index, count)?;
+        // SAFETY: the map's value holds `count` records of the part, see `Layout`.
+        Some(unsafe { start::<T>(self.base, part).add(index) })
+    }
+
+    #[inline(always)]
+    fn settings(&self) -> *mut Settings {
+        self.base.cast()
+    }
+
+    /// The words at the end of this CPU's row of verdicts that no counter has.
+    #[inline(always)]
+    fn spare(&self) -> *mut u64 {
+        // SAFETY: within the row.
+        unsafe { self.row.add(VERDICT_STRIDE - VERDICT_SPARE) }
+    }
+
+    /// What one program leaves to the next.
+    #[inline(always)]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the kernel's memory is behind it, and one packet is under way on a CPU"
+    )]
+    pub(crate) fn task(&self) -> &mut Task {
+        const { assert!(8 + size_of::<Task>() <= 8 * VERDICT_SPARE) };
+        // SAFETY: spare words behind the first, which is for the answers; they are this CPU's own.
+        unsafe { &mut *self.spare().add(1).cast::<Task>() }
+    }
+
+    /// Adds one to a counter of this CPU's row of verdicts and evictions.
+    #[inline(always)]
+    fn increment_row(&self, index: usize) {
+        // SAFETY: `index` is less than `VERDICT_STRIDE`, which is asserted where both are defined.
+        let counter = unsafe { self.row.add(index & (VERDICT_STRIDE - 1)) };
+        // SAFETY: this CPU's own counter: nothing else writes it while the program runs.
+        unsafe { *counter = (*counter).wrapping_add(1) };
+    }
+
+    /// This CPU's counters of a destination.
+    #[inline(always)]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the kernel's memory is behind it, and one packet is under way on a CPU"
+    )]
+    fn counters(&self, number: u32) -> Option<&mut Counters> {
+        let number = within(number, DESTINATION_COUNT.load())?;
+        // SAFETY: within the row, and nothing else writes it while the program runs.
+        Some(unsafe { &mut *self.counters.add(number) })
+    }
+}
+
+/// Where a part of the value of `TABLES` begins.
+#[inline(always)]
+fn start<T>(base: *mut u64, part: Part) -> *mut T {
+    // SAFETY: the offset is within the map's value, see `Layout`.
+    unsafe { base.byte_add(OFFSETS[part as usize].load() as usize).cast() }
+}
+
+/// [`lb_common::director::insert`], as a function that the verifier looks at once, whatever it is called with.
+///
+/// That takes a function that other objects could call: it finds the tables by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn director_insert(hash: u64, destination: u32, first: u32, instead: u64) -> u32 {
+    match KernelTables::new() {
+        Some(tables) => insert(&tables, hash, destination, first, instead),
+        None => 0,
+    }
+}
+
+/// The programs that one packet may pass through, by their places in `PROGRAMS`.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Next {
+    LongWay = 0,
+    Open = 1,
+    Forward = 2,
+    Answer = 3,
+    Tell = 4,
+    Choose = 5,
+}
+
+/// Leaves the packet to another program. Returns only if that is not there.
+#[inline(always)]
+pub(crate) fn leave_to(next: Next, context: &XdpContext, tables: &KernelTables) -> u32 {
+    // SAFETY: the array holds programs for XDP only.
+    unsafe { PROGRAMS.tail_call(context, next as u32) };
+    tables.count(Verdict::Internal);
+    xdp_action::XDP_ABORTED
 }
 
 /// Sends a frame out of another interface. One that the daemon has not entered aborts, which traces.
@@ -81,12 +194,25 @@ pub(crate) fn redirect(interface: u32) -> u32 {
     }
 }
 
-/// Tells the log about a decision, under the debug switch. Without it the verifier removes this.
+/// Whether the log is told about every packet. Without it the verifier removes what depends on it.
 #[inline(always)]
-pub(crate) fn tell(context: &XdpContext, decision: Decision) {
-    if DEBUG.load() != 0 {
-        info!(context, "verdict {} interface {}", decision.verdict as u8, decision.interface);
+pub(crate) fn is_debugged() -> bool {
+    DEBUG.load() != 0
+}
+
+/// Tells the log about a decision, under the debug switch.
+#[inline(always)]
+pub(crate) fn tell(context: &XdpContext, verdict: u32, interface: u32) {
+    if is_debugged() {
+        info!(context, "verdict {} interface {}", verdict, interface);
     }
+}
+
+/// The kernel's clock.
+#[inline(always)]
+pub(crate) fn jiffies() -> u64 {
+    // SAFETY: a helper without arguments (Linux 5.6).
+    unsafe { bpf_jiffies64() }
 }
 
 impl Tables for KernelTables {
@@ -94,19 +220,21 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn admits(&self, bit: u32) -> bool {
-        let Some(filter) = ADMISSION.get_ptr(0) else {
-            return false;
-        };
-        let word = (bit as usize >> 6) & (lb_common::wire::ADMISSION_WORDS - 1);
-        // SAFETY: the value lives as long as the map; `word` is within it. The daemon writes whole words.
-        let bits = unsafe { addr_of!((*filter).words).cast::<u64>().add(word).read_volatile() };
+        let word = (bit as usize >> 6) & (ADMISSION_WORDS - 1);
+        // SAFETY: the filter lies there, see `Layout`; `word` is within it. The daemon writes whole words.
+        let bits = unsafe { self.base.byte_add(Layout::ADMISSION as usize).add(word).read_volatile() };
         bits >> (bit & 63) & 1 == 1
     }
 
     #[inline(always)]
-    fn is_peer(&self, address: u64) -> bool {
+    fn peer_filter(&self) -> u64 {
         // SAFETY: the value lives as long as the map, and the word is written whole.
-        let filter = unsafe { addr_of!((*self.settings).peer_filter).read_volatile() };
+        unsafe { addr_of!((*self.settings()).peer_filter).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn is_peer(&self, address: u64) -> bool {
+        let filter = self.peer_filter();
         filter != 0 && filter >> peer_bit(address) & 1 == 1 && PEERS.get_ptr(address).is_some()
     }
 
@@ -122,7 +250,12 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn line(&self, index: u32) -> Option<KernelLine> {
-        FLOWS.get_ptr_mut(index).map(KernelLine)
+        self.record(Part::Flows, index, LINES.load()).map(KernelLine::at)
+    }
+
+    #[inline(always)]
+    fn is_service_address(&self, key: &ServiceKey) -> bool {
+        ADDRESSES.get_ptr(key).is_some()
     }
 
     #[inline(always)]
@@ -136,6 +269,17 @@ impl Tables for KernelTables {
         SERVICES.get_ptr(service).map_or(RingSpan { first: 0, slots: 0 }, |service| {
             // SAFETY: the value lives as long as the map, and the word is written whole.
             RingSpan::from_word(unsafe { addr_of!((*service).ring).read_volatile() })
+        })
+    }
+
+    #[inline(always)]
+    fn scheduler(&self, service: u32) -> (Scheduler, u8) {
+        SERVICES.get_ptr(service).map_or((Scheduler::Rr, 0), |service| {
+            // SAFETY: the value lives as long as the map; a byte is written whole.
+            let (scheduler, flags) = unsafe {
+                (addr_of!((*service).scheduler).read_volatile(), addr_of!((*service).flags).read_volatile())
+            };
+            (Scheduler::from_number(scheduler).unwrap_or(Scheduler::Rr), flags)
         })
     }
 
@@ -159,34 +303,87 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn weight(&self, number: u32) -> u32 {
+        let head = self.head(number);
+        if head.flags != 0 || head.record == 0 {
+            return 0;
+        }
+        let record =
+            self.record::<Destination>(Part::Destinations, head.record, 2 * DESTINATION_COUNT.load());
+        // SAFETY: as in `destination`.
+        record.map_or(0, |record| unsafe { &*record }.weight_for_new())
+    }
+
+    #[inline(always)]
+    fn load(&self, number: u32) -> Load {
+        // SAFETY: the value lives as long as the map, and its halves are written whole.
+        LOADS.get_ptr(number).map_or(Load { connections: [0; 2] }, |load| unsafe { load.read_volatile() })
+    }
+
+    #[inline(always)]
+    fn insert(&self, hash: u64, destination: u32, first: u32, instead: u64) -> u32 {
+        director_insert(hash, destination, first, instead)
+    }
+
+    #[inline(always)]
+    fn answers(&self) -> u64 {
+        // SAFETY: as in `increment_row`.
+        unsafe { self.spare().read() }
+    }
+
+    #[inline(always)]
+    fn set_answers(&self, word: u64) {
+        // SAFETY: as in `increment_row`.
+        unsafe { self.spare().write(word) };
+    }
+
+    #[inline(always)]
     fn head(&self, number: u32) -> DestinationHead {
-        DESTINATION_HEADS.get_ptr(number).map_or(DestinationHead { record: 0, flags: 0 }, |head| {
+        let head: Option<*mut u64> = self.record(Part::Heads, number, DESTINATION_COUNT.load());
+        head.map_or(DestinationHead { record: 0, flags: 0 }, |head| {
             // SAFETY: the value lives as long as the map, and the word is written whole.
             DestinationHead::from_word(unsafe { head.read_volatile() })
         })
     }
 
     #[inline(always)]
-    fn destination(&self, head: DestinationHead) -> Option<Destination> {
-        let record = match head.record {
+    fn destination(&self, number: u32) -> Option<&Destination> {
+        let record: *mut Destination = match self.head(number).record {
             0 => return None,
-            record => DESTINATIONS.get_ptr(record)?,
+            record => self.record(Part::Destinations, record, 2 * DESTINATION_COUNT.load())?,
         };
         // SAFETY: the value lives as long as the map; a published record is not written until it is retired.
-        Some(unsafe { record.read() })
+        Some(unsafe { &*record })
+    }
+
+    #[inline(always)]
+    fn edit(&self, number: u32) -> Option<Edit> {
+        let head: *mut u64 = self.record(Part::Heads, number, DESTINATION_COUNT.load())?;
+        // SAFETY: as in `head`.
+        let DestinationHead { record, flags } = DestinationHead::from_word(unsafe { head.read_volatile() });
+        if record == 0 || flags != 0 {
+            return None;
+        }
+        let record: *mut Destination =
+            self.record(Part::Destinations, record, 2 * DESTINATION_COUNT.load())?;
+        // SAFETY: as in `destination`; 16 of its bytes.
+        let words = unsafe { record.cast::<[u64; 2]>().read_volatile() };
+        // SAFETY: likewise.
+        let forward = unsafe { addr_of!((*record).forward).read_volatile() };
+        Some(Edit::from_words(words, forward))
     }
 
     #[inline(always)]
     fn is_over(&self, state: u32, now: Tick) -> bool {
         // SAFETY: the value lives as long as the map; while it changes, old and new do alike.
-        let timeouts = unsafe { &(*self.settings).timeouts };
+        let timeouts = unsafe { &(*self.settings()).timeouts };
         timeouts.is_over(state, now)
     }
 
     #[inline(always)]
     fn forget(&self, value: u32) -> u32 {
         // SAFETY: the value lives as long as the map.
-        let nothing = unsafe { addr_of!((*self.settings).nothing).read_volatile() };
+        let nothing = unsafe { addr_of!((*self.settings()).nothing).read_volatile() };
         let mut forgotten = u64::from(value);
         // SAFETY: one addition. Written as an addition of Rust, the compiler would do it once, after the
         // paths have met.
@@ -196,22 +393,19 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn now(&self) -> Tick {
-        // SAFETY: a helper without arguments (Linux 5.11).
-        Tick::from_nanoseconds(unsafe { bpf_ktime_get_coarse_ns() })
+        self.now
     }
 
     #[inline(always)]
     fn count(&self, verdict: Verdict) {
-        increment_row(verdict.index());
+        self.increment_row(verdict.index());
     }
 
     #[inline(always)]
     fn account(&self, number: u32, bytes: u32, verdict: Verdict) {
-        let Some(counters) = counters(number) else {
+        let Some(counters) = self.counters(number) else {
             return;
         };
-        // SAFETY: this CPU's own counters: nothing else writes them while the program runs.
-        let counters = unsafe { &mut *counters };
         if verdict.action() as u8 == Action::Drop as u8 {
             counters.dropped = counters.dropped.wrapping_add(1);
         } else {
@@ -222,16 +416,14 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn count_connection(&self, number: u32) {
-        if let Some(counters) = counters(number) {
-            // SAFETY: as in `account`.
-            let counters = unsafe { &mut *counters };
+        if let Some(counters) = self.counters(number) {
             counters.connections = counters.connections.wrapping_add(1);
         }
     }
 
     #[inline(always)]
     fn count_eviction(&self, state: u32) {
-        increment_row(Verdict::COUNT + (state >> Tick::BITS) as usize);
+        self.increment_row(Verdict::COUNT + (state >> Tick::BITS) as usize);
     }
 
     #[inline(always)]
@@ -243,88 +435,18 @@ impl Tables for KernelTables {
     }
 }
 
-/// A line of the map `FLOWS`, which other CPUs and the daemon write to at the same time.
-#[derive(Clone, Copy)]
-pub(crate) struct KernelLine(*mut Line);
-
-impl KernelLine {
-    #[inline(always)]
-    fn entry_at(self, slot: usize) -> *mut u64 {
-        // SAFETY: slots are 0 to 4 by `FlowLine`'s contract; the mask tells the verifier as much as it needs.
-        unsafe { addr_of_mut!((*self.0).entries).cast::<u64>().add(slot & 7) }
-    }
-
-    #[inline(always)]
-    fn state_at(self, slot: usize) -> *mut u32 {
-        // SAFETY: likewise. Five states and one reserved word follow the entries: 5 is within the line too.
-        unsafe { addr_of_mut!((*self.0).states).cast::<u32>().add(if slot & 7 > 5 { 5 } else { slot & 7 }) }
-    }
-}
-
-impl FlowLine for KernelLine {
-    #[inline(always)]
-    fn entry(&self, slot: usize) -> u64 {
-        // SAFETY: the map outlives the program; an aligned word is read whole.
-        unsafe { self.entry_at(slot).read_volatile() }
-    }
-
-    #[inline(always)]
-    fn exchange_entry(&self, slot: usize, expected: u64, entry: u64) -> bool {
-        exchange(self.entry_at(slot), expected, entry)
-    }
-
-    #[inline(always)]
-    fn state(&self, slot: usize) -> u32 {
-        // SAFETY: as in `entry`.
-        unsafe { self.state_at(slot).read_volatile() }
-    }
-
-    #[inline(always)]
-    fn exchange_state(&self, slot: usize, expected: u32, state: u32) -> bool {
-        exchange(self.state_at(slot), expected, state)
-    }
-
-    #[inline(always)]
-    fn set_state(&self, slot: usize, state: u32) {
-        // SAFETY: an aligned word is written whole, in a slot that this CPU has claimed.
-        unsafe { self.state_at(slot).write_volatile(state) };
-    }
-}
-
-#[inline(always)]
-fn exchange<T: Copy>(word: *mut T, expected: T, new: T) -> bool {
-    // SAFETY: an aligned word of a map that outlives the program.
-    let (_, done) = unsafe {
-        atomic_cxchg::<T, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(word, expected, new)
-    };
-    done
-}
-
 #[inline(always)]
 fn add(word: *mut i32, by: i32) {
     // SAFETY: an aligned word of a map that outlives the program.
     unsafe { atomic_xadd::<_, _, { AtomicOrdering::Relaxed }>(word, by) };
 }
 
-/// This CPU's counters of a destination.
+/// An index, if it is less than `count`, so that the verifier knows it too.
 #[inline(always)]
-fn counters(number: u32) -> Option<*mut Counters> {
-    COUNTERS.get_ptr_mut(cpu().wrapping_mul(DESTINATION_COUNT.load()).wrapping_add(number))
-}
-
-/// Adds one to a counter of this CPU's row of verdicts and evictions.
-#[inline(always)]
-fn increment_row(index: usize) {
-    if let Some(row) = VERDICTS.get_ptr_mut(cpu()) {
-        // SAFETY: `index` is less than `VERDICT_STRIDE`, which is asserted where both are defined.
-        let counter = unsafe { row.cast::<u64>().add(index & (VERDICT_STRIDE - 1)) };
-        // SAFETY: this CPU's own counter: nothing else writes it while the program runs.
-        unsafe { *counter = (*counter).wrapping_add(1) };
-    }
-}
-
-#[inline(always)]
-fn cpu() -> u32 {
-    // SAFETY: a helper without arguments; the program stays on its CPU.
-    unsafe { bpf_get_smp_processor_id() }
+fn within(index: u32, count: u32) -> Option<usize> {
+    let mut wide = u64::from(index);
+    // SAFETY: one instruction on a register. Without it the compiler compares the low half of a register and
+    // uses the whole; the verifier doesn't connect the two.
+    unsafe { asm!("{0} &= 0x7fffffff", inout(reg) wide, options(pure, nomem, nostack)) };
+    if wide < u64::from(count) { Some(wide as usize) } else { None }
 }

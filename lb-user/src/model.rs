@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use lb_common::sched::wrr_slots;
+pub use lb_common::sched::{RingSize, Scheduler};
+use lb_common::sched::{SH_SLOTS, wrr_slots};
 pub use lb_common::wire::Protocol;
 
 /// The most real servers that one virtual service can have.
@@ -106,7 +107,7 @@ impl Default for Timeouts {
 /// How many entries the tables of the data plane hold. Memory for them is taken at start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableSizes {
-    /// Connections, 1,024 to 134,217,728.
+    /// Connections, 1,024 to 15,000,000.
     pub flows: u32,
     /// Virtual services, 1 to 65,536.
     pub services: u32,
@@ -150,8 +151,12 @@ impl fmt::Display for ServiceId {
 pub struct VirtualService {
     /// Its name.
     pub id: ServiceId,
-    /// In which order real servers are picked.
+    /// How real servers are picked.
     pub scheduler: Scheduler,
+    /// What the scheduler is told besides; none unless it is sh or mh.
+    pub scheduler_flags: SchedulerFlags,
+    /// How many slots mh and maglev have; the default for all others.
+    pub ring_size: RingSize,
     /// How real servers are found to be up; `None`: they always are.
     pub check: Option<Check>,
     /// In the order of the file, at most [`REAL_SERVERS_MAX`]; no (address, port) twice.
@@ -162,34 +167,38 @@ impl VirtualService {
     /// How many slots its ring needs while all real servers are up; 0: none can be picked.
     ///
     /// Without some of them it never needs more: the sum of weights falls and their greatest
-    /// common divisor can only rise.
+    /// common divisor can only rise. What hashes keeps its slots until nobody is left.
     pub fn ring_slots(&self) -> u64 {
-        let weights = self.real_servers.iter().map(|real_server| real_server.weight);
+        let weights = || self.real_servers.iter().map(|real_server| real_server.weight);
+        let eligible = || weights().filter(|&weight| weight > 0).count() as u64;
+        let if_any = |any: bool, slots: u32| if any { u64::from(slots) } else { 0 };
         match self.scheduler {
-            Scheduler::Rr => weights.filter(|&weight| weight > 0).count() as u64,
-            Scheduler::Wrr => wrr_slots(weights),
+            Scheduler::Wrr => wrr_slots(weights()),
+            Scheduler::Fo => eligible().min(1),
+            // Who drains keeps its slots.
+            Scheduler::Sh | Scheduler::Dh => if_any(!self.real_servers.is_empty(), SH_SLOTS),
+            Scheduler::Mh => if_any(!self.real_servers.is_empty(), self.ring_size.slots()),
+            Scheduler::Maglev => if_any(eligible() > 0, self.ring_size.slots()),
+            Scheduler::Rr
+            | Scheduler::Lc
+            | Scheduler::Wlc
+            | Scheduler::Sed
+            | Scheduler::Nq
+            | Scheduler::Ovf
+            | Scheduler::Twos
+            | Scheduler::Lblc
+            | Scheduler::Lblcr => eligible(),
         }
     }
 }
 
-/// In which order real servers are picked for new connections; ipvsadm(8), `--scheduler`.
-///
-/// Displayed as ipvsadm names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scheduler {
-    /// Round robin: one after the other, whatever their weight, but not at weight 0.
-    Rr,
-    /// Weighted round robin: in proportion to their weights, well mixed.
-    Wrr,
-}
-
-impl fmt::Display for Scheduler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Rr => "rr",
-            Self::Wrr => "wrr",
-        })
-    }
+/// Flags of sh and mh; ipvsadm(8), `--sched-flags`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SchedulerFlags {
+    /// The client's port counts too: `sh-port`, `mh-port`.
+    pub port: bool,
+    /// Whose real server takes nothing new is given another one: `sh-fallback`, `mh-fallback`.
+    pub fallback: bool,
 }
 
 /// A host that answers for a virtual service.
@@ -198,7 +207,7 @@ pub struct RealServer {
     /// What people call it: 1 to 64 characters, none of them a control character; one service has
     /// no name twice.
     pub name: Option<String>,
-    /// Unicast, of the family of the service's address.
+    /// Unicast, of the family of the service's address unless it is behind a tunnel.
     pub address: IpAddr,
     /// The service's port: no forward method that exists here rewrites it.
     pub port: u16,
@@ -213,7 +222,7 @@ pub struct RealServer {
 
 /// How a packet gets from the director to a real server.
 ///
-/// Displayed in the words of `ipvsadm -L`: `Route`, `Local`.
+/// Displayed in the words of `ipvsadm -L`: `Route`, `Local`, `Tunnel`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ForwardMethod {
     /// `ipvsadm -g`: the packet as it is in a frame to the real server, which has the service's
@@ -222,6 +231,29 @@ pub enum ForwardMethod {
     DirectRouting,
     /// The real server is this host.
     Local,
+    /// `ipvsadm -i`: the packet inside another one, over any number of routers; the real server has the
+    /// service's address, unpacks and answers the client itself.
+    Tunnel(Tunnel),
+}
+
+/// What a tunnel's outer header is; ipvsadm(8), `--tun-type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Tunnel {
+    /// IP in IP.
+    #[default]
+    Ipip,
+    /// Generic UDP encapsulation.
+    Gue {
+        /// The real server's UDP port, 1 to 65535; `--tun-port`.
+        port: u16,
+        /// Whether outer UDP has a checksum; `--tun-csum`.
+        checksum: bool,
+    },
+    /// GRE.
+    Gre {
+        /// Whether it has a checksum; `--tun-csum`.
+        checksum: bool,
+    },
 }
 
 impl fmt::Display for ForwardMethod {
@@ -229,6 +261,7 @@ impl fmt::Display for ForwardMethod {
         f.pad(match self {
             Self::DirectRouting => "Route",
             Self::Local => "Local",
+            Self::Tunnel(_) => "Tunnel",
         })
     }
 }
@@ -283,7 +316,14 @@ mod tests {
             })
             .collect();
         let id = ServiceId { protocol: Protocol::Tcp, address: IpAddr::from([10, 0, 0, 50]), port: 80 };
-        VirtualService { id, scheduler, check: None, real_servers }
+        VirtualService {
+            id,
+            scheduler,
+            scheduler_flags: SchedulerFlags::default(),
+            ring_size: RingSize::default(),
+            check: None,
+            real_servers,
+        }
     }
 
     #[test]
@@ -293,7 +333,8 @@ mod tests {
         id.protocol = Protocol::Udp;
         id.address = IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 0x50]);
         assert_eq!(id.to_string(), "UDP [fd00::50]:80");
-        assert_eq!(format!("{:<5}|{:>6}", Scheduler::Wrr, ForwardMethod::Local), "wrr  | Local");
+        assert_eq!(format!("{:>6}", ForwardMethod::Local), " Local");
+        assert_eq!(ForwardMethod::Tunnel(Tunnel::Ipip).to_string(), "Tunnel");
     }
 
     #[test]
@@ -305,8 +346,17 @@ mod tests {
             (Scheduler::Wrr, &[10, 0, 4], 7),
             (Scheduler::Wrr, &[0, 0], 0),
             (Scheduler::Wrr, &[65_535, 65_534], 131_069),
+            (Scheduler::Fo, &[5, 0, 7], 1),
+            (Scheduler::Fo, &[0], 0),
+            (Scheduler::Wlc, &[5, 0, 7], 2),
+            (Scheduler::Sh, &[0, 0], 256),
+            (Scheduler::Dh, &[], 0),
+            (Scheduler::Mh, &[0], 4_093),
+            (Scheduler::Mh, &[], 0),
+            (Scheduler::Maglev, &[1, 0], 4_093),
+            (Scheduler::Maglev, &[0], 0),
         ] {
-            assert_eq!(service(scheduler, weights).ring_slots(), slots, "{scheduler} {weights:?}");
+            assert_eq!(service(scheduler, weights).ring_slots(), slots, "{scheduler:?} {weights:?}");
         }
     }
 }

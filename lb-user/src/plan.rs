@@ -5,14 +5,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lb_common::sched::{Candidate, resume_rr, resume_wrr, rr, wrr};
 use lb_common::wire::{
-    Admission, DESTINATION_DOWN, DESTINATION_REMOVED, Destination, DestinationHead, FORWARD_LOCAL, Family,
-    RingSpan, Service, ServiceKey, Timeouts, admission_bit_v4, admission_bit_v6,
+    Admission, DESTINATION_DOWN, DESTINATION_REMOVED, Destination, DestinationHead, Family, RingSpan,
+    SERVICE_FALLBACK, SERVICE_PORT, Service, ServiceKey, Timeouts, admission_bit_v4, admission_bit_v6,
 };
 
-use crate::dataplane::{Change, Held, HeldService};
-use crate::model::Scheduler;
+use crate::dataplane::{Change, Held};
+use crate::model::{RingSize, Scheduler, SchedulerFlags};
+use rings::{Rings, Server};
+
+mod rings;
+
+/// What maglev's rings are made with. Directors that have the same one send a client to the same real server;
+/// a key that they share is to take its place.
+pub const MAGLEV_SEED: [u64; 2] = [0, 0];
 
 /// What the tables are to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +40,28 @@ pub struct WantedService {
     pub key: ServiceKey,
     /// How it picks.
     pub scheduler: Scheduler,
+    /// What the scheduler is told besides.
+    pub flags: SchedulerFlags,
+    /// How many slots mh and maglev have; others don't ask.
+    pub ring_size: RingSize,
+    /// What maglev's ring is made with; others don't ask.
+    pub seed: [u64; 2],
     /// Its real servers.
     pub destinations: Vec<WantedDestination>,
+}
+
+impl WantedService {
+    /// One without flags, its ring of the usual size, made with [`MAGLEV_SEED`].
+    pub fn new(key: ServiceKey, scheduler: Scheduler, destinations: Vec<WantedDestination>) -> Self {
+        Self {
+            key,
+            scheduler,
+            flags: SchedulerFlags::default(),
+            ring_size: RingSize::default(),
+            seed: MAGLEV_SEED,
+            destinations,
+        }
+    }
 }
 
 /// A real server of a service.
@@ -153,32 +179,29 @@ impl<'a> Plan<'a> {
 
     fn service(&mut self, wanted: &WantedService, picks: impl Fn(u32) -> u64) -> Result<(), Full> {
         self.kept_services.insert(wanted.key);
-        let mut candidates = Vec::with_capacity(wanted.destinations.len());
+        let mut servers = Vec::with_capacity(wanted.destinations.len());
         for destination in &wanted.destinations {
-            let number = self.destination(destination)?;
-            let WantedDestination { destination, health } = destination;
-            let reachable = destination.forward == FORWARD_LOCAL || destination.is_resolved();
-            let weight = if *health == Health::Up && reachable { destination.weight } else { 0 };
-            candidates.push(Candidate { number, weight });
+            servers.push(Server::new(self.destination(destination)?, destination));
         }
-        let ring = ring(wanted.scheduler, &candidates);
-        let scheduler = scheduler_number(wanted.scheduler);
-        let Some(&index) = self.indices.get(&wanted.key) else {
+        let index = self.indices.get(&wanted.key).copied();
+        let rings = Rings::new(self.held, index, wanted, servers);
+        let ring = rings.ring();
+        let (scheduler, flags) = (wanted.scheduler.number(), flag_bits(wanted.flags));
+        let Some(index) = index else {
             let index = self.free_index()?;
-            let span = self.write_ring(ring)?;
-            let service =
-                Service { ring: span.to_word(), picks: 0, key: wanted.key, scheduler, reserved: [0; 23] };
+            let ring = self.write_ring(ring)?.to_word();
+            let service = Service { ring, picks: 0, key: wanted.key, scheduler, flags, reserved: [0; 22] };
             self.rings.push(Change::PutService { index, service });
             self.rings.push(Change::AddKey(wanted.key, index));
             return Ok(());
         };
         let held = &self.held.services[&index];
-        if held.ring == ring && held.scheduler == scheduler {
+        if held.ring == ring && held.scheduler == scheduler && held.flags == flags {
             return Ok(());
         }
-        let picks = self.resume(held, wanted.scheduler, &candidates, picks(index));
-        let span = self.write_ring(ring)?;
-        self.rings.push(Change::PublishRing { index, ring: span, picks, scheduler });
+        let picks = rings.resume(picks(index));
+        let ring = self.write_ring(ring)?;
+        self.rings.push(Change::PublishRing { index, ring, picks, scheduler, flags });
         Ok(())
     }
 
@@ -206,32 +229,6 @@ impl<'a> Plan<'a> {
             if flags == 0 { self.early.push(change) } else { self.late.push(change) }
         }
         Ok(number)
-    }
-
-    fn resume(&self, held: &HeldService, scheduler: Scheduler, new: &[Candidate], picks: u64) -> u64 {
-        // The candidates of the ring that is held: who stands in it had its weight, the others none.
-        let mut old: Vec<Candidate> = Vec::new();
-        for candidate in new {
-            let weight = self.held_weight(held, candidate.number);
-            old.push(Candidate { number: candidate.number, weight });
-        }
-        for &number in &held.ring {
-            if !old.iter().any(|candidate| candidate.number == number) {
-                let weight = self.held_weight(held, number);
-                old.push(Candidate { number, weight });
-            }
-        }
-        let same_scheduler = held.scheduler == scheduler_number(scheduler);
-        match scheduler {
-            _ if !same_scheduler => 0,
-            Scheduler::Rr => resume_rr(&old, picks, new),
-            Scheduler::Wrr => resume_wrr(&old, picks, new),
-        }
-    }
-
-    fn held_weight(&self, service: &HeldService, number: u32) -> u32 {
-        let stands = service.ring.contains(&number);
-        self.held.destinations.get(&number).filter(|_| stands).map_or(0, |held| held.destination.weight)
     }
 
     fn write_ring(&mut self, slots: Vec<u32>) -> Result<RingSpan, Full> {
@@ -292,6 +289,9 @@ impl<'a> Plan<'a> {
         let before = keys(&mut self.held.services.values().map(|service| service.key));
         let after = keys(&mut wanted.services.iter().map(|service| service.key));
         if before != after {
+            // In front of the filter: what that admits is known by then.
+            let addresses = after.iter().map(|key| key.address_only()).collect();
+            self.rings.push(Change::SetAddresses(addresses));
             self.rings.push(Change::SetAdmission(Box::new(admission(&after))));
         }
         let mut changes = self.early;
@@ -302,19 +302,10 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The number of a scheduler in the tables, see [`Service::scheduler`].
-pub const fn scheduler_number(scheduler: Scheduler) -> u8 {
-    match scheduler {
-        Scheduler::Rr => 1,
-        Scheduler::Wrr => 2,
-    }
-}
-
-fn ring(scheduler: Scheduler, candidates: &[Candidate]) -> Vec<u32> {
-    match scheduler {
-        Scheduler::Rr => rr(candidates),
-        Scheduler::Wrr => wrr(candidates),
-    }
+/// As in [`Service::flags`].
+const fn flag_bits(flags: SchedulerFlags) -> u8 {
+    let SchedulerFlags { port, fallback } = flags;
+    (if port { SERVICE_PORT } else { 0 }) | (if fallback { SERVICE_FALLBACK } else { 0 })
 }
 
 fn admission(keys: &BTreeSet<ServiceKey>) -> Admission {

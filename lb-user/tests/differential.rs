@@ -7,7 +7,11 @@
 mod common {
     pub(crate) mod datagram;
     pub(crate) mod director;
+    pub(crate) mod icmp;
     pub(crate) mod interfaces;
+    pub(crate) mod journey;
+    pub(crate) mod judge;
+    pub(crate) mod miss;
     pub(crate) mod parameter;
     pub(crate) mod report;
     pub(crate) mod services;
@@ -15,7 +19,7 @@ mod common {
     pub(crate) mod twins;
 }
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -23,18 +27,23 @@ use fastrand::Rng;
 use lb_common::verdict::{Action, Verdict};
 use lb_common::wire::{Line, State, entry_destination};
 use lb_user::dataplane::Dataplane as _;
-use lb_user::model::{ForwardMethod, Scheduler, TableSizes};
+use lb_user::model::{ForwardMethod, RingSize, Scheduler, SchedulerFlags, TableSizes, Tunnel};
 use lb_user::plan::{Health, Wanted, WantedService, free};
 
-use common::datagram::{TCP, UDP, header_checksum};
-use common::director::TIMEOUTS;
+use common::datagram::{TCP, UDP};
+use common::director::timeouts;
+use common::journey::Journeys;
+use common::judge::{Around, AroundKind, Told, answer, direct_routing, ip_offset, tunnel};
 use common::parameter::number;
 use common::report::say;
-use common::services::{Endpoint, RealServer, director_on};
+use common::services::{Endpoint, MTU, RealServer, director_on, tunnels_from};
 use common::traffic::Traffic;
 use common::twins::{Fate, Twins};
 
 const PACKETS_A_CONFIG: u64 = 2_000;
+
+/// The port of real servers by GUE.
+const GUE_PORT: u16 = 6080;
 
 const PEERS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 0x98], [2, 0, 0, 0, 0, 0x99]];
 
@@ -47,10 +56,11 @@ fn a_million_packets_meet_the_same_fate_on_the_host_and_in_the_kernel() {
     let mut hits = [0; Verdict::COUNT];
     let mut evictions = [0; State::ALL.len()];
     let mut freed = 0;
+    let mut outputs = BTreeMap::new();
     for (part, flows) in [(0, 8_192), (1, 1)] {
-        let sizes = TableSizes { flows, services: 16, destinations: 256, ring_slots: 4_096 };
+        let sizes = TableSizes { flows, services: 16, destinations: 1_024, ring_slots: 65_536 };
         let mut twins = Twins::new(&sizes);
-        freed += run(&mut twins, seed + part, packets / 2);
+        freed += run(&mut twins, seed + part, packets / 2, &mut outputs);
         for &verdict in Verdict::ALL {
             hits[verdict.index()] += twins.host.tables.verdicts(verdict);
         }
@@ -64,6 +74,9 @@ fn a_million_packets_meet_the_same_fate_on_the_host_and_in_the_kernel() {
     ));
     for &verdict in Verdict::ALL {
         say(&format!("  verdict {}: {}", verdict.label(), hits[verdict.index()]));
+    }
+    for (output, count) in &outputs {
+        say(&format!("  {output}: {count}"));
     }
     for state in State::ALL {
         say(&format!("  evicted {}: {}", state.label(), evictions[state as usize]));
@@ -79,6 +92,8 @@ fn a_million_packets_meet_the_same_fate_on_the_host_and_in_the_kernel() {
             let is_met = hits[verdict.index()] > 0;
             assert_eq!(is_met, verdict != Verdict::Internal, "verdict {}", verdict.label());
         }
+        let missing: Vec<_> = OUTPUTS.iter().filter(|output| !outputs.contains_key(**output)).collect();
+        assert_eq!(missing, [&""; 0], "outputs that no packet became");
         for proven in [State::Established, State::Udp] {
             assert_eq!(evictions[proven as usize], 0, "{} is never displaced", proven.label());
         }
@@ -88,10 +103,10 @@ fn a_million_packets_meet_the_same_fate_on_the_host_and_in_the_kernel() {
     }
 }
 
-fn run(twins: &mut Twins, seed: u64, packets: u64) -> usize {
+fn run(twins: &mut Twins, seed: u64, packets: u64, outputs: &mut BTreeMap<&str, u64>) -> usize {
     let mut random = Rng::with_seed(seed);
     let pool = endpoints();
-    let mut traffic = Traffic::new(random.u64(..), pool.clone(), (16, 64));
+    let mut journeys = Journeys::new(Traffic::new(random.u64(..), pool.clone(), (16, 64)));
     let (mut frame, mut freed) = (Vec::new(), 0);
     let mut configured = Vec::new();
     for packet in 0..packets {
@@ -105,19 +120,19 @@ fn run(twins: &mut Twins, seed: u64, packets: u64) -> usize {
             twins.apply(&wanted);
         }
         // Services that are configured, mostly; and those that are or were.
-        traffic.services.clone_from(if random.u8(..8) == 0 { &pool } else { &configured });
+        journeys.traffic.services.clone_from(if random.u8(..8) == 0 { &pool } else { &configured });
         match random.u8(..10) {
             0..7 => {
-                let mut datagram = traffic.hit();
+                let mut datagram = journeys.next();
                 if random.u8(..20) == 0 {
                     datagram.ethernet_source = PEERS[random.usize(..2)];
                 }
                 datagram.write(&mut frame);
             }
-            7..9 => drop(traffic.near_miss(&mut frame)),
-            _ => traffic.other(&mut frame),
+            7..9 => drop(journeys.traffic.near_miss(&mut frame)),
+            _ => journeys.traffic.other(&mut frame),
         }
-        check(&frame, &twins.run(&frame));
+        *outputs.entry(check(&frame, &twins.run(&frame))).or_default() += 1;
     }
     twins.assert_same_tables();
     freed
@@ -135,25 +150,73 @@ fn free_destinations(twins: &mut Twins) -> usize {
     changes.len()
 }
 
-/// What must hold of any fate, whoever computed it.
-fn check(frame: &[u8], Fate { verdict, action, frame: out }: &Fate) {
+/// What a packet can become, but for what is written of it nothing: all of it is met.
+const OUTPUTS: [&str; 15] = [
+    "direct routing of IPv4",
+    "direct routing of IPv6",
+    "direct routing behind a tag",
+    "IP in IP",
+    "GUE",
+    "GUE with a checksum",
+    "GRE",
+    "GRE with a checksum",
+    "IPv4 in IPv6",
+    "IPv6 in IPv4",
+    "told: too big",
+    "told: time exceeded",
+    "told: port unreachable",
+    "dropped",
+    "passed",
+];
+
+/// What must hold of any fate, whoever computed it; which of [`OUTPUTS`] it is.
+fn check(frame: &[u8], Fate { verdict, action, frame: out }: &Fate) -> &'static str {
     if verdict.action() != Action::Forward {
-        assert!(frame == out, "{verdict:?} writes nothing");
-        return;
+        if *action != "tx" {
+            assert!(frame == out, "{verdict:?} writes nothing");
+            return if *action == "drop" { "dropped" } else { "passed" };
+        }
+        return match (verdict, answer(frame, out)) {
+            (Verdict::TooBig, Told::TooBig(mtu)) => {
+                assert!(frame.len() - 14 > mtu as usize, "a packet of {} bytes", frame.len() - 14);
+                "told: too big"
+            }
+            (Verdict::TtlExceeded, Told::TimeExceeded) => "told: time exceeded",
+            (Verdict::NoDestination, Told::PortUnreachable) => "told: port unreachable",
+            (_, told) => panic!("{verdict:?} is told as {told:?}"),
+        };
     }
     assert!(["tx", "redirect"].contains(action), "{verdict:?} ends in {action}");
-    let mut expected = frame.to_vec();
-    expected[..12].copy_from_slice(&out[..12]);
     assert_eq!(out[..5], [2, 0, 0, 0, 1], "the real server's Ethernet address");
     assert!((1..=3).map(director_on).any(|address| out[6..12] == address), "the director's Ethernet address");
-    let hops = if frame[12..14] == [8, 0] { 22 } else { 21 };
-    expected[hops] -= 1;
-    if hops == 22 {
-        let header = 14..14 + 4 * usize::from(frame[14] & 0xf);
-        let checksum = header_checksum(&expected[header]);
-        expected[24..26].copy_from_slice(&checksum);
+    let is_v4 = frame[ip_offset(frame)] >> 4 == 4;
+    if *verdict == Verdict::DirectRouting {
+        let expected = direct_routing(frame, &out[..12]);
+        assert!(expected == *out, "{frame:02x?} is forwarded as\n{out:02x?} and not as\n{expected:02x?}");
+        return match ip_offset(frame) {
+            14 if is_v4 => "direct routing of IPv4",
+            14 => "direct routing of IPv6",
+            _ => "direct routing behind a tag",
+        };
     }
-    assert!(expected == *out, "{frame:02x?} is forwarded as\n{out:02x?} and not as\n{expected:02x?}");
+    let Around { source, destination, kind, .. } = tunnel(frame, out);
+    assert_eq!(source, tunnels_from(destination));
+    match kind {
+        AroundKind::Ipip if is_v4 == destination.is_ipv4() => "IP in IP",
+        AroundKind::Ipip if is_v4 => "IPv4 in IPv6",
+        AroundKind::Ipip => "IPv6 in IPv4",
+        AroundKind::Gue(port, has_checksum) => {
+            assert_eq!(port, GUE_PORT);
+            if has_checksum { "GUE with a checksum" } else { "GUE" }
+        }
+        AroundKind::Gre(has_checksum) => {
+            if has_checksum {
+                "GRE with a checksum"
+            } else {
+                "GRE"
+            }
+        }
+    }
 }
 
 /// Whether the packet was judged by a service's tables.
@@ -191,29 +254,63 @@ fn config(random: &mut Rng, pool: &[Endpoint]) -> (Vec<Endpoint>, Wanted) {
     let configured: Vec<Endpoint> =
         random.choose_multiple(pool.iter().copied(), 4 + random.clone().usize(..8));
     let services = configured.iter().map(|service| {
-        let scheduler = if random.bool() { Scheduler::Rr } else { Scheduler::Wrr };
+        let scheduler = SCHEDULERS[random.usize(..SCHEDULERS.len())];
+        let flags = SchedulerFlags { port: random.bool(), fallback: random.bool() };
+        let ring_size = RingSize::new([251, 251, 251, 509, 1_021][random.usize(..5)]).unwrap();
         let count = random.usize(..6);
         let real_servers = random.choose_multiple(1..=6, count);
         let destinations =
             real_servers.into_iter().map(|number| real_server(random, service, number).wanted(service));
-        WantedService { key: service.key(), scheduler, destinations: destinations.collect() }
+        let service = WantedService::new(service.key(), scheduler, destinations.collect());
+        WantedService { flags, ring_size, ..service }
     });
     let services = services.collect();
     let peers = if random.bool() { BTreeSet::from(PEERS) } else { BTreeSet::from([PEERS[0]]) };
-    (configured, Wanted { services, peers, interfaces: BTreeSet::from([1, 2, 3]), timeouts: TIMEOUTS })
+    (configured, Wanted { services, peers, interfaces: BTreeSet::from([1, 2, 3]), timeouts: timeouts() })
 }
 
+/// All that are offered.
+const SCHEDULERS: [Scheduler; 12] = [
+    Scheduler::Rr,
+    Scheduler::Wrr,
+    Scheduler::Lc,
+    Scheduler::Wlc,
+    Scheduler::Sed,
+    Scheduler::Nq,
+    Scheduler::Fo,
+    Scheduler::Ovf,
+    Scheduler::Sh,
+    Scheduler::Dh,
+    Scheduler::Mh,
+    Scheduler::Maglev,
+];
+
 fn real_server(random: &mut Rng, service: &Endpoint, number: u8) -> RealServer {
-    let is_local = random.u8(..12) == 0;
+    let forward = match random.u8(..24) {
+        0 | 1 => ForwardMethod::Local,
+        2..10 => ForwardMethod::Tunnel(
+            [
+                Tunnel::Ipip,
+                Tunnel::Gue { port: GUE_PORT, checksum: random.bool() },
+                Tunnel::Gre { checksum: random.bool() },
+            ][random.usize(..3)],
+        ),
+        _ => ForwardMethod::DirectRouting,
+    };
+    // Through a tunnel it may be of the other family.
+    let is_other = matches!(forward, ForwardMethod::Tunnel(_)) && random.bool();
+    let is_local = forward == ForwardMethod::Local;
     RealServer {
-        address: match service.address {
-            IpAddr::V4(_) => IpAddr::from([10, 0, 1, number]),
-            IpAddr::V6(_) => IpAddr::from([0xfd00, 0, 0, 1, 0, 0, 0, u16::from(number)]),
+        address: if service.address.is_ipv4() == is_other {
+            IpAddr::from([0xfd00, 0, 0, 1, 0, 0, 0, u16::from(number)])
+        } else {
+            IpAddr::from([10, 0, 1, number])
         },
         ethernet: (random.u8(..10) > 0 && !is_local).then(|| [2, 0, 0, 0, 1, random.u8(..)]),
         interface: random.u32(1..=3),
         weight: random.u32(..5),
-        forward: if is_local { ForwardMethod::Local } else { ForwardMethod::DirectRouting },
+        forward,
+        mtu: [MTU, MTU, 1_400, 1_280, 600][random.usize(..5)],
         health: match random.u8(..8) {
             0 => Health::Down,
             1 => Health::Unknown,

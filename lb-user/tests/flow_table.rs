@@ -28,10 +28,10 @@ use lb_user::model::{ForwardMethod, Scheduler, TableSizes};
 use lb_user::plan::{Health, Wanted, WantedService, plan};
 
 use common::datagram::{ACK, Datagram, FIN, RST, SYN, TCP, UDP};
-use common::director::{TIMEOUTS, load, sizes};
+use common::director::{load, sizes, timeouts};
 use common::parameter::number;
 use common::report::say;
-use common::services::{Endpoint, RealServer};
+use common::services::{Endpoint, MTU, RealServer};
 
 const MILLION: u32 = 1_000_000;
 
@@ -238,7 +238,7 @@ fn connections_expire_when_their_state_says() {
         (State::Udp, UDP, &[0, 0], 300),
     ];
     for (state, protocol, segments, timeout) in cases {
-        // A tick is 1.07 s, and the first and the last may be nearly whole.
+        // A tick is up to a second, and the first and the last may be nearly whole.
         for (idle, is_there) in [(timeout, true), (timeout + 3, false)] {
             let host = small(1_000);
             let tables = &host.tables;
@@ -296,16 +296,17 @@ fn configure(dataplane: &mut impl Dataplane) {
             interface: 1,
             weight: 1,
             forward: ForwardMethod::DirectRouting,
+            mtu: MTU,
             health: Health::Up,
         };
         let destinations = (1..=REAL_SERVERS).map(|number| real_server(number).wanted(&service)).collect();
-        WantedService { key: service.key(), scheduler: Scheduler::Rr, destinations }
+        WantedService::new(service.key(), Scheduler::Rr, destinations)
     });
     let wanted = Wanted {
         services: services.to_vec(),
         peers: BTreeSet::new(),
         interfaces: BTreeSet::from([1]),
-        timeouts: TIMEOUTS,
+        timeouts: timeouts(),
     };
     for change in plan(&dataplane.held().unwrap(), &wanted, |_| 0).unwrap() {
         dataplane.apply(&change).unwrap();

@@ -67,14 +67,25 @@ impl Lab {
         mac(&self.far.ip("-j link show dev there"))
     }
 
-    fn expected(&self, mtu: u32) -> Reach {
+    fn expected(&self, from: &str, mtu: u32) -> Reach {
         let link = &json(&ip("-j link show dev here"))[0];
         Reach::OnLink {
             interface: u32::try_from(link["ifindex"].as_u64().unwrap()).unwrap(),
             source: mac(&ip("-j link show dev here")),
             destination: self.far_mac(),
             mtu,
+            from: Some(from.parse().unwrap()),
         }
+    }
+}
+
+/// The address of this host that packets are sent from.
+fn from(reach: &Reach) -> Option<String> {
+    match reach {
+        Reach::OnLink { from, .. } | Reach::Unresolved { from, .. } | Reach::Routed { from, .. } => {
+            from.map(|from| from.to_string())
+        }
+        Reach::Local | Reach::Unreachable { .. } => None,
     }
 }
 
@@ -124,7 +135,7 @@ fn addresses_on_the_link_are_resolved_and_kept() {
     in_namespace(async || {
         let mut lab = Lab::start(Keeping::Managed);
         lab.watch(&["10.0.0.2", "fd00::2", "10.0.0.1"]);
-        let expected = lab.expected(1500);
+        let expected = [lab.expected("10.0.0.1", 1500), lab.expected("fd00::1", 1500)].map(Some);
         let mut all = [None, None, None];
         while all.iter().any(|reach| !matches!(reach, Some(Reach::OnLink { .. } | Reach::Local))) {
             let event = lab.next().await;
@@ -132,7 +143,8 @@ fn addresses_on_the_link_are_resolved_and_kept() {
                 ["10.0.0.2", "fd00::2", "10.0.0.1"].iter().position(|one| *one == event.address.to_string());
             all[at.unwrap()] = Some(event.reach);
         }
-        assert_eq!(all, [Some(expected.clone()), Some(expected), Some(Reach::Local)]);
+        let [v4, v6] = expected;
+        assert_eq!(all, [v4, v6, Some(Reach::Local)]);
         assert_eq!(managed(), ["10.0.0.2", "fd00::2"]);
         lab.neighbours.stop().await.unwrap();
         assert_eq!(managed(), [""; 0]);
@@ -213,6 +225,42 @@ fn a_route_by_a_gateway_is_told_as_such_and_so_is_none() {
 }
 
 #[test]
+fn the_address_to_send_from_is_told_and_followed() {
+    in_namespace(async || {
+        let mut lab = Lab::start(Keeping::Managed);
+        ip("address add 10.0.0.3/24 dev here");
+        ip("route add 10.5.0.0/24 via 10.0.0.2");
+        ip("route add fd05::/64 via fd00::2");
+        lab.watch(&["10.5.0.9", "fd05::9"]);
+        let known = |reach: &Reach| matches!(reach, Reach::Routed { destination: Some(_), .. });
+        assert_eq!(from(&lab.until("10.5.0.9", known).await).unwrap(), "10.0.0.1");
+        assert_eq!(from(&lab.until("fd05::9", known).await).unwrap(), "fd00::1");
+        // Whether the neighbour answers makes no difference.
+        let unresolved = |reach: &Reach| matches!(reach, Reach::Unresolved { .. });
+        lab.watch(&["10.5.0.9", "fd05::9", "10.0.0.8"]);
+        assert_eq!(from(&lab.until("10.0.0.8", unresolved).await).unwrap(), "10.0.0.1");
+
+        // As the route says.
+        ip("route replace 10.5.0.0/24 via 10.0.0.2 src 10.0.0.3");
+        lab.until("10.5.0.9", |reach| from(reach).as_deref() == Some("10.0.0.3")).await;
+
+        // As the addresses say: one that matches the destination better, but not after its preferred lifetime.
+        ip("address add fd05::1/128 dev here nodad");
+        lab.until("fd05::9", |reach| from(reach).as_deref() == Some("fd05::1")).await;
+        ip("address change fd05::1/128 dev here preferred_lft 0 valid_lft forever");
+        lab.until("fd05::9", |reach| from(reach).as_deref() == Some("fd00::1")).await;
+
+        // Of another interface, and of none.
+        ip("address flush dev here");
+        ip("address add 10.7.0.1/32 dev lo");
+        ip("route add 10.5.0.0/24 dev here");
+        lab.until("10.5.0.9", |reach| unresolved(reach) && from(reach).as_deref() == Some("10.7.0.1")).await;
+        ip("address del 10.7.0.1/32 dev lo");
+        lab.until("10.5.0.9", |reach| unresolved(reach) && from(reach).is_none()).await;
+    });
+}
+
+#[test]
 fn an_interface_is_followed_down_up_away_and_back() {
     in_namespace(async || {
         let mut lab = Lab::start(Keeping::Managed);
@@ -229,7 +277,7 @@ fn an_interface_is_followed_down_up_away_and_back() {
         let carrier = Reach::Unreachable { why: Unreachable::LinkDown("here".to_owned()) };
         lab.until("10.0.0.2", |reach| *reach == carrier).await;
         lab.far.ip("link set there up");
-        let expected = lab.expected(1500);
+        let expected = lab.expected("10.0.0.1", 1500);
         lab.until("10.0.0.2", |reach| *reach == expected).await;
         eventually("kept again", || managed() == ["10.0.0.2"]).await;
 
@@ -239,7 +287,7 @@ fn an_interface_is_followed_down_up_away_and_back() {
         lab.far.connect("here", "there");
         near_addresses();
         far_addresses(&lab.far);
-        let again = lab.expected(1500);
+        let again = lab.expected("10.0.0.1", 1500);
         assert_ne!(again, expected);
         lab.until("10.0.0.2", |reach| *reach == again).await;
     });
@@ -252,10 +300,10 @@ fn the_egress_interface_is_told_anew_when_its_mac_or_mtu_changes() {
         lab.watch(&["10.0.0.2"]);
         lab.until_on_link("10.0.0.2").await;
         ip("link set here mtu 1400");
-        let expected = lab.expected(1400);
+        let expected = lab.expected("10.0.0.1", 1400);
         lab.until("10.0.0.2", |reach| *reach == expected).await;
         ip("link set here address 02:00:00:00:00:55");
-        let expected = lab.expected(1400);
+        let expected = lab.expected("10.0.0.1", 1400);
         lab.until("10.0.0.2", |reach| *reach == expected).await;
     });
 }
@@ -305,7 +353,7 @@ fn a_flushed_table_is_no_event_and_a_dead_neighbour_is() {
         })
         .await;
         ip("link set here mtu 1400");
-        assert_eq!(lab.next().await.reach, lab.expected(1400), "the first event after the flush");
+        assert_eq!(lab.next().await.reach, lab.expected("10.0.0.1", 1400), "the first event after the flush");
 
         lab.far.ip("address del 10.0.0.2/24 dev there");
         ip("neigh del 10.0.0.2 dev here");

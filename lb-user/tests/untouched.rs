@@ -7,7 +7,9 @@
 mod common {
     pub(crate) mod datagram;
     pub(crate) mod director;
+    pub(crate) mod icmp;
     pub(crate) mod interfaces;
+    pub(crate) mod miss;
     pub(crate) mod parameter;
     pub(crate) mod report;
     pub(crate) mod services;
@@ -25,11 +27,12 @@ use lb_user::model::{ForwardMethod, Scheduler, TableSizes};
 use lb_user::plan::{Health, Wanted, WantedService, plan};
 
 use common::datagram::{DIRECTOR, ROUTER, TCP, UDP};
-use common::director::{TIMEOUTS, load, sizes};
+use common::director::{load, sizes, timeouts};
+use common::miss::Miss;
 use common::parameter::number;
 use common::report::say;
-use common::services::{Endpoint, RealServer, director_on};
-use common::traffic::{Miss, Traffic};
+use common::services::{Endpoint, MTU, RealServer, director_on};
+use common::traffic::Traffic;
 
 const XDP_PASS: u32 = 2;
 
@@ -81,11 +84,11 @@ fn a_million_packets_that_are_not_for_a_service_pass_untouched() {
     for &verdict in Verdict::ALL {
         let count = verdicts[verdict.index()];
         say(&format!("  verdict {}: {count}", verdict.label()));
-        assert!(count == 0 || verdict.action() == Action::Pass, "{} packets were {}", count, verdict.label());
+        assert!(count == 0 || verdict.action() == Action::Pass, "{count} packets were {}", verdict.label());
     }
     if packets >= 10_000 {
         assert_eq!(misses.len(), Miss::ALL.len() + 1, "every way to miss was tried: {misses:?}");
-        // What a packet for no service can meet. A peer's are recognised behind the ports, and so are not among them.
+        // What a packet for no service can meet. A peer's are for services, if anything.
         for verdict in [
             Verdict::NotIp,
             Verdict::Tagged,
@@ -96,6 +99,7 @@ fn a_million_packets_that_are_not_for_a_service_pass_untouched() {
             Verdict::ExtensionHeader,
             Verdict::OtherProtocol,
             Verdict::NoService,
+            Verdict::UnrelatedError,
         ] {
             assert!(verdicts[verdict.index()] > 0, "no packet was {}", verdict.label());
         }
@@ -130,16 +134,17 @@ fn director() -> KernelDataplane {
             interface: u32::from(number),
             weight: 1,
             forward: ForwardMethod::DirectRouting,
+            mtu: MTU,
             health: Health::Up,
         };
         let destinations = [1, 2].map(|number| real_server(number).wanted(&service)).to_vec();
-        WantedService { key: service.key(), scheduler: Scheduler::Rr, destinations }
+        WantedService::new(service.key(), Scheduler::Rr, destinations)
     });
     let wanted = Wanted {
         services: services.collect(),
         peers: BTreeSet::from([[ROUTER[0], 0, 0, 0, 0, 0x99]]),
         interfaces: BTreeSet::from([1, 2]),
-        timeouts: TIMEOUTS,
+        timeouts: timeouts(),
     };
     let changes = plan(&kernel.held().unwrap(), &wanted, |service| kernel.picks(service)).unwrap();
     for change in changes {

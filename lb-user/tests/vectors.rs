@@ -10,7 +10,9 @@ mod common {
     pub(crate) mod datagram;
     pub(crate) mod describe;
     pub(crate) mod director;
+    pub(crate) mod icmp;
     pub(crate) mod interfaces;
+    pub(crate) mod judge;
     pub(crate) mod report;
     pub(crate) mod services;
     pub(crate) mod twins;
@@ -20,16 +22,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use etherparse::checksum::Sum16BitWords;
 use lb_common::verdict::Verdict;
-use lb_user::model::TableSizes;
+use lb_user::model::{ForwardMethod, TableSizes, Tunnel};
 use lb_user::plan::{Wanted, WantedService};
 use serde::Deserialize;
 
-use common::datagram::header_checksum;
-use common::director::TIMEOUTS;
+use common::describe::Scheduling;
+use common::director::timeouts;
+use common::judge::{Around, AroundKind, Told};
 use common::report::say;
-use common::services::{RealServer, address_bytes, director_on};
+use common::services::{RealServer, address_bytes, director_on, tunnels_from};
 use common::twins::{Fate, Twins};
 
 #[derive(Deserialize)]
@@ -78,8 +80,13 @@ struct Step {
     is: Option<String>,
     /// The real server that it is sent to.
     to: Option<IpAddr>,
-    /// Packets with ports from the packet's on; the last numbers of the real servers that they are sent to.
+    /// What the packet has become: the answer to its sender.
+    answer: Option<String>,
+    /// Packets with ports from the packet's on; the last numbers of the Ethernet addresses of the real servers that
+    /// they are sent to, X: none.
     order: Option<String>,
+    /// The same, with source addresses from the packet's on.
+    clients: Option<String>,
     /// Connections with ports from the packet's on are established until one is not sent.
     #[serde(default)]
     fill: bool,
@@ -125,7 +132,7 @@ fn every_vector_ends_as_its_file_says_on_the_host_and_in_the_kernel() {
 fn run(configs: &BTreeMap<String, Config>, vector: &Vector) -> BTreeSet<Verdict> {
     let config = |name: &String| configs.get(name).unwrap_or_else(|| panic!("there is no config {name:?}"));
     let flows = vector.flows.unwrap_or(1_024);
-    let sizes = TableSizes { flows, services: 8, destinations: 64, ring_slots: 1_024 };
+    let sizes = TableSizes { flows, services: 16, destinations: 64, ring_slots: 16_384 };
     let mut twins = Twins::new(&sizes);
     let mut current = config(&vector.config);
     twins.apply(&wanted(current));
@@ -142,11 +149,19 @@ fn run(configs: &BTreeMap<String, Config>, vector: &Vector) -> BTreeSet<Verdict>
             verdicts[fate.verdict.index()] += 1;
             (frame, fate)
         };
-        if let Some(order) = &step.order {
-            for (index, number) in order.split_whitespace().enumerate() {
-                let (_, fate) = send(&with_port_plus(line, index));
-                assert_eq!(sent_to(current, &fate), Some(number), "packet {index} of {order:?}");
-            }
+        let orders =
+            [(&step.order, with_port_plus as fn(&str, usize) -> String), (&step.clients, with_address_plus)];
+        let orders = orders.into_iter().filter_map(|(order, with)| Some((order.as_ref()?, with)));
+        let mut is_done = false;
+        for (order, with) in orders {
+            is_done = true;
+            let went = order.split_whitespace().enumerate().map(|(index, _)| {
+                let (_, fate) = send(&with(line, index));
+                sent_to(current, &fate)
+            });
+            assert_eq!(went.collect::<Vec<_>>().join(" "), *order, "{line}: one after the other");
+        }
+        if is_done {
             continue;
         }
         let (frame, fate) = if step.fill { fill(line, &mut send) } else { send(line) };
@@ -185,6 +200,10 @@ fn check(config: &Config, step: &Step, frame: &[u8], fate: &Fate) {
     let line = step.packet.as_deref().unwrap_or_default();
     let is = step.is.as_deref().unwrap_or_else(|| panic!("{line}: the file doesn't say what it is"));
     assert_eq!(format!("{} {}", fate.action, fate.verdict.label()), is, "{line}");
+    if let Some(told) = &step.answer {
+        assert_eq!(common::judge::answer(frame, &fate.frame), self::told(told), "{line}");
+        return;
+    }
     let Some(address) = step.to else {
         assert!(fate.frame == frame, "{line}: nothing is written, but it became {:02x?}", fate.frame);
         assert!(!is.starts_with("tx") && !is.starts_with("redirect"), "{line}: the file doesn't say to whom");
@@ -192,35 +211,41 @@ fn check(config: &Config, step: &Step, frame: &[u8], fate: &Fate) {
     };
     let server =
         servers(config).find(|server| server.address == address).unwrap_or_else(|| panic!("{address}"));
-    let mut expected = frame.to_vec();
-    expected[..6].copy_from_slice(&server.ethernet.unwrap());
-    expected[6..12].copy_from_slice(&director_on(server.interface));
-    if address.is_ipv4() {
-        let header = 14..14 + 4 * usize::from(frame[14] & 0xf);
-        expected[22] -= 1;
-        let checksum = header_checksum(&expected[header.clone()]);
-        expected[24..26].copy_from_slice(&checksum);
-        // A header with its checksum sums up to all ones (RFC 1071), as etherparse adds.
-        let sum = Sum16BitWords::new().add_slice(&fate.frame[header]).ones_complement();
-        assert_eq!(sum, 0, "{line}: checksum");
-    } else {
-        expected[21] -= 1;
+    let addresses = [server.ethernet.unwrap(), director_on(server.interface)].concat();
+    if let ForwardMethod::Tunnel(tunnel) = server.forward {
+        assert_eq!(fate.frame[..12], addresses, "{line}");
+        let around = common::judge::tunnel(frame, &fate.frame);
+        let Around { source, destination, kind, bytes } = around;
+        assert_eq!((source, destination), (tunnels_from(address), address), "{line}");
+        let (expected, tunnel_bytes) = match tunnel {
+            Tunnel::Ipip => (AroundKind::Ipip, 0),
+            Tunnel::Gue { port, checksum } => (AroundKind::Gue(port, checksum), 12),
+            Tunnel::Gre { checksum } => (AroundKind::Gre(checksum), if checksum { 8 } else { 4 }),
+        };
+        assert_eq!(kind, expected, "{line}");
+        assert_eq!(bytes, tunnel_bytes + if address.is_ipv4() { 20 } else { 40 }, "{line}");
+        return;
     }
+    let expected = common::judge::direct_routing(frame, &addresses);
     assert!(fate.frame == expected, "{line}: became\n{:02x?}, not\n{expected:02x?}", fate.frame);
 }
 
-/// The last number of the address of the real server that a frame was sent to.
-fn sent_to(config: &Config, fate: &Fate) -> Option<&'static str> {
-    const NUMBERS: [&str; 6] = ["0", "1", "2", "3", "4", "5"];
-    let server =
-        servers(config).find(|server| server.ethernet.is_some_and(|address| fate.frame[..6] == address))?;
-    let [.., last] = match server.address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    }[..] else {
-        return None;
-    };
-    NUMBERS.get(usize::from(last)).copied()
+/// `too-big 1480`, `time-exceeded`, `port-unreachable`.
+fn told(words: &str) -> Told {
+    match words.split_once(' ').unwrap_or((words, "")) {
+        ("too-big", mtu) => Told::TooBig(mtu.parse().unwrap_or_else(|_| panic!("what size is {mtu:?}?"))),
+        ("time-exceeded", "") => Told::TimeExceeded,
+        ("port-unreachable", "") => Told::PortUnreachable,
+        _ => panic!("{words:?} is no answer"),
+    }
+}
+
+/// The last number of the Ethernet address of the real server that a frame was sent to, or X.
+fn sent_to(config: &Config, fate: &Fate) -> String {
+    let is_sent = ["tx", "redirect"].contains(&fate.action);
+    let sent = servers(config)
+        .find(|server| is_sent && server.ethernet.is_some_and(|address| fate.frame[..6] == address));
+    sent.map_or_else(|| String::from("X"), |_| fate.frame[5].to_string())
 }
 
 fn servers(config: &Config) -> impl Iterator<Item = RealServer> + '_ {
@@ -258,24 +283,39 @@ fn counters(twins: &Twins, name: &str) -> Counters {
 
 fn wanted(config: &Config) -> Wanted {
     let services = config.services.iter().map(|service| {
-        let (endpoint, scheduler) = common::describe::service(&service.service);
+        let (endpoint, scheduling) = common::describe::service(&service.service);
+        let Scheduling { scheduler, flags, ring_size } = scheduling;
         let servers = service.real_servers.iter().map(|line| common::describe::real_server(line));
         let destinations = servers.map(|server| server.wanted(&endpoint)).collect();
-        WantedService { key: endpoint.key(), scheduler, destinations }
+        WantedService { flags, ring_size, ..WantedService::new(endpoint.key(), scheduler, destinations) }
     });
     Wanted {
         services: services.collect(),
         peers: config.peers.iter().map(|peer| common::describe::ethernet(peer)).collect(),
         interfaces: servers(config).map(|server| server.interface).collect(),
-        timeouts: TIMEOUTS,
+        timeouts: timeouts(),
     }
 }
 
 /// The line of a packet, from a source port that is higher by `plus`.
 fn with_port_plus(line: &str, plus: usize) -> String {
+    with_source(line, |source| source.set_port(source.port() + plus as u16))
+}
+
+/// The line of a packet, from a source address that is higher by `plus`.
+fn with_address_plus(line: &str, plus: usize) -> String {
+    with_source(line, |source| {
+        source.set_ip(match source.ip() {
+            IpAddr::V4(address) => IpAddr::from((address.to_bits() + plus as u32).to_be_bytes()),
+            IpAddr::V6(address) => IpAddr::from((address.to_bits() + plus as u128).to_be_bytes()),
+        });
+    })
+}
+
+fn with_source(line: &str, change: impl FnOnce(&mut SocketAddr)) -> String {
     let words: Vec<&str> = line.splitn(3, ' ').collect();
     let [transport, source, rest] = words.as_slice() else { panic!("what packet is {line:?}?") };
     let mut source: SocketAddr = source.parse().unwrap();
-    source.set_port(source.port() + plus as u16);
+    change(&mut source);
     format!("{transport} {source} {rest}")
 }

@@ -12,7 +12,7 @@ use lb_common::wire::{
     Counters, Destination, FORWARD_DIRECT, FORWARD_LOCAL, Family, Protocol, Restore, ServiceKey, Timeouts,
 };
 use lb_user::{
-    dataplane::{Dataplane as _, KernelDataplane, Sizes},
+    dataplane::{Dataplane as _, KernelDataplane, Sizes, clock},
     model::{Scheduler, TableSizes},
     plan::{Health, Wanted, WantedDestination, WantedService, plan},
 };
@@ -143,12 +143,12 @@ fn program_mut<'a>(harness: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut 
 
 /// The director's tables: one service an address family and protocol, three real servers each.
 fn director(case: &Case) -> anyhow::Result<KernelDataplane> {
-    let timeouts = Timeouts::new(900, 120, 300);
+    let timeouts = Timeouts::new(900, 120, 300, clock());
     let odd = [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];
     let seed = [odd[0], odd[1], odd[2], !odd[0] | 1, !odd[1] | 1, !odd[2] | 1];
     let cpus =
         u32::try_from(aya::util::nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?)?;
-    let sizes = Sizes::of(&TableSizes::default(), cpus, seed, timeouts);
+    let sizes = Sizes::of(&TableSizes::default(), cpus, seed, timeouts, clock());
     let (mut kernel, _) = KernelDataplane::load(&sizes, None, false)?;
     let mut v4 = [0; 16];
     v4[..4].copy_from_slice(&SERVICE_V4);
@@ -184,10 +184,11 @@ fn service(address: [u8; 16], family: Family, protocol: Protocol, is_local: bool
                 weight: 1,
                 port: key.port,
                 forward: if is_local { FORWARD_LOCAL } else { FORWARD_DIRECT },
-                reserved: 0,
+                mtu: 1_500,
+                ..bytemuck::Zeroable::zeroed()
             },
             health: Health::Up,
         }
     });
-    WantedService { key, scheduler: Scheduler::Rr, destinations: destinations.collect() }
+    WantedService::new(key, Scheduler::Rr, destinations.collect())
 }

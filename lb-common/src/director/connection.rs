@@ -4,8 +4,6 @@
 //! [`BUSY`], its state is written, and a second exchange publishes it. A state word is replaced by
 //! compare-and-exchange, so that whoever changes a state is the one who counts it.
 
-use core::num::NonZeroU32;
-
 use super::{FlowLine, Tables};
 use crate::flow::Flow;
 use crate::net::TcpFlags;
@@ -28,8 +26,10 @@ pub struct Found<L> {
 #[inline(always)]
 pub fn find<T: Tables>(tables: &T, hash: u64) -> Option<Found<T::Line>> {
     let (first, second) = line_numbers(tables, hash);
-    let found =
-        find_in(tables, tables.line(first)?, hash).or_else(|| find_in(tables, tables.line(second)?, hash))?;
+    let found = match find_in(tables, tables.line(first)?, hash) {
+        Some(found) => found,
+        None => find_in(tables, tables.line(second)?, hash)?,
+    };
     if State::seen(found.state) != found.now && tables.is_over(found.state, found.now) {
         remove(tables, &found);
         return None;
@@ -62,52 +62,57 @@ pub(super) fn refresh<T: Tables>(tables: &T, flow: &Flow, found: &Found<T::Line>
 #[inline(always)]
 pub(super) fn remove<T: Tables>(tables: &T, found: &Found<T::Line>) {
     if found.line.exchange_entry(found.slot, found.entry, EMPTY) {
-        tables.add_load(entry_destination(found.entry), State::activity(found.state), -1);
+        tables.add_load(
+            entry_destination(found.entry),
+            State::activity(found.state),
+            -State::weight(found.state),
+        );
     }
 }
 
-/// Enters a flow.
+/// Enters a flow or a datagram's fragments.
 ///
-/// `is_tcp` is [`Flow::is_tcp`]. `instead` is an entry of the same flow that it replaces. Without one it takes a free or expired
-/// slot of the emptier of its two lines, or else the longest idle connection that has not proven
-/// itself. A proven one is never replaced: then there is no room.
+/// `first` is the state word that the entry begins with, its time aside. `instead` is the entry of the same
+/// flow that it replaces, or [`EMPTY`]. Without one it takes a free or expired slot of the emptier of its two
+/// lines, or else the longest idle connection that has not proven itself. A proven one is never replaced:
+/// then there is no room.
 ///
-/// Returns the destination that the flow now has: another CPU's choice, if that was faster.
-// Out of line: a new flow can afford the call, and it keeps the program and its stack small.
-#[inline(never)]
-pub fn insert<T: Tables>(
-    tables: &T,
-    hash: u64,
-    destination: u32,
-    is_tcp: u32,
-    instead: Option<&Found<T::Line>>,
-) -> Option<NonZeroU32> {
+/// Returns the destination that the flow now has: another CPU's choice, if that was faster. 0: no room.
+#[inline(always)]
+pub fn insert<T: Tables>(tables: &T, hash: u64, destination: u32, first: u32, instead: u64) -> u32 {
+    enter(tables, hash, destination, first, instead).unwrap_or(0)
+}
+
+#[inline(always)]
+fn enter<T: Tables>(tables: &T, hash: u64, destination: u32, first: u32, instead: u64) -> Option<u32> {
     let now = tables.now();
-    let state = first_state(is_tcp, now);
+    let state = first | State::None.at(now);
     let ours = entry(tag_of(hash), destination);
-    let (line, slot) = match instead {
-        Some(found) => {
-            if !found.line.exchange_entry(found.slot, found.entry, BUSY) {
-                // Another CPU has replaced it for the same reason: its choice stands.
-                let winner = find(tables, hash)?;
-                return NonZeroU32::new(entry_destination(winner.entry));
-            }
-            tables.add_load(entry_destination(found.entry), State::activity(found.state), -1);
-            (found.line, found.slot)
+    let (line, slot) = if instead == EMPTY {
+        claim(tables, hash, now)?
+    } else {
+        let found = find(tables, hash)?;
+        if found.entry != instead || !found.line.exchange_entry(found.slot, found.entry, BUSY) {
+            // Another CPU has replaced it for the same reason: its choice stands.
+            return find(tables, hash).map(|winner| entry_destination(winner.entry));
         }
-        None => claim(tables, hash, now)?,
+        let (activity, weight) = (State::activity(found.state), State::weight(found.state));
+        tables.add_load(entry_destination(found.entry), activity, -weight);
+        (found.line, found.slot)
     };
     line.set_state(slot, state);
-    tables.add_load(destination, State::activity(state), 1);
+    tables.add_load(destination, State::activity(state), State::weight(state));
     // By compare-and-exchange, though nobody else writes a claimed slot: it is also the barrier that a
     // store is not, between our entry and what `settle` reads.
     line.exchange_entry(slot, BUSY, ours);
     let settled = settle(tables, hash, now)?;
     if settled != ours && settled != EMPTY {
-        return NonZeroU32::new(entry_destination(settled));
+        return Some(entry_destination(settled));
     }
-    tables.count_connection(destination);
-    NonZeroU32::new(destination)
+    if State::weight(state) != 0 {
+        tables.count_connection(destination);
+    }
+    Some(destination)
 }
 
 /// Leaves one entry of a flow that several CPUs have entered at once: the one in the first position.
@@ -147,7 +152,7 @@ fn lines<T: Tables>(tables: &T, hash: u64) -> Option<(T::Line, T::Line)> {
 }
 
 #[inline(always)]
-fn line_numbers<T: Tables>(tables: &T, hash: u64) -> (u32, u32) {
+pub(super) fn line_numbers<T: Tables>(tables: &T, hash: u64) -> (u32, u32) {
     let lines = u64::from(tables.lines());
     // Multiply and shift: any number of lines, and no division.
     let first = ((hash & 0xffff_ffff) * lines) >> 32;
@@ -197,7 +202,7 @@ fn claim_slot<T: Tables>(tables: &T, line: T::Line, rank: u32, now: Tick) -> Opt
         return None;
     }
     if score != SCORE_EMPTY {
-        tables.add_load(entry_destination(entry), State::activity(state), -1);
+        tables.add_load(entry_destination(entry), State::activity(state), -State::weight(state));
         if score != SCORE_EXPIRED {
             tables.count_eviction(state);
         }
@@ -273,19 +278,20 @@ const fn next_state(state: State, protocol: Protocol, flags: TcpFlags) -> State 
     }
 }
 
-/// The state word of a connection after the packet that opens it: SYN_RECV or a first datagram.
+/// The state word of a connection after the packet that opens it, its time aside: SYN_RECV or a first datagram.
 ///
 /// An arithmetic choice: to the verifier a branch would be two connections.
 #[inline(always)]
-const fn first_state(is_tcp: u32, now: Tick) -> u32 {
+pub(super) const fn first_state(is_tcp: u32) -> u32 {
     const UDP: u32 = State::UdpNew.at(Tick::ZERO);
     const TCP: u32 = State::SynReceived.at(Tick::ZERO);
-    State::None.at(now) | (UDP - (UDP - TCP) * is_tcp)
+    UDP - (UDP - TCP) * is_tcp
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Clock;
 
     fn tcp(state: State, flags: u32) -> State {
         next_state(state, Protocol::Tcp, TcpFlags(flags))
@@ -294,9 +300,9 @@ mod tests {
     #[test]
     fn a_connection_opens_lives_and_closes_as_lvs_sees_it_from_one_side() {
         let (syn, ack, fin, rst) = (TcpFlags::SYN, TcpFlags::ACK, TcpFlags::FIN, TcpFlags::RST);
-        let now = Tick::from_nanoseconds(5 << 30);
-        assert_eq!(first_state(1, now), State::SynReceived.at(now));
-        assert_eq!(first_state(0, now), State::UdpNew.at(now));
+        let now = Clock::new(250).tick(5 << 7);
+        assert_eq!(first_state(1) | State::None.at(now), State::SynReceived.at(now));
+        assert_eq!(first_state(0) | State::None.at(now), State::UdpNew.at(now));
         assert_eq!(tcp(State::SynReceived, syn), State::SynReceived, "a retransmitted SYN");
         assert_eq!(tcp(State::SynReceived, ack), State::Established);
         assert_eq!(tcp(State::Established, syn), State::Established);

@@ -1,32 +1,43 @@
 //! The decision about one packet: admit, find its flow, schedule, forward.
 //!
+//! The short way is for packets that are not ours or change nothing. What it leaves undecided goes the long
+//! way, step by step: what it is, whether it opens a connection, where it goes, what its sender is told.
+//!
 //! It knows the tables by [`Tables`] and the frame by [`Packet`] only, and changes nothing but
 //! them. A packet that is passed has not been written to.
 
+mod answer;
+mod choose;
 mod connection;
-mod schedule;
+mod forward;
+mod long;
+mod open;
+mod short;
 mod tables;
 
+pub use answer::answer;
+pub use choose::{COMPARED_MAX, choose};
 pub use connection::{Found, find, insert};
+pub use forward::forward;
+pub use long::long_way;
+pub use open::open;
+pub use short::short_way;
 pub use tables::{FlowLine, Tables};
 
-use crate::flow::{Flow, parse};
-use crate::forward::direct_routing;
+use bytemuck::{Pod, Zeroable};
+
+use crate::flow::Flow;
 use crate::net::Packet;
+use crate::sched::Walk;
 use crate::verdict::Verdict;
-use crate::wire::{
-    DESTINATION_DOWN, DESTINATION_REMOVED, Destination, DestinationHead, FORWARD_DIRECT, FORWARD_LOCAL,
-    Protocol, State, entry_destination,
-};
-use connection::{refresh, remove};
-use schedule::schedule;
 
 /// What is to be done with a packet. Its bytes are already as they should leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// Its fate, and its counter.
     pub verdict: Verdict,
-    /// Where a forwarded one leaves: an ifindex. 0 otherwise.
+    /// Where a forwarded one leaves: an ifindex. Where one that was dropped goes back as its own answer: the
+    /// interface that it came in by. 0 otherwise.
     pub interface: u32,
 }
 
@@ -36,89 +47,89 @@ impl Decision {
     }
 }
 
-/// Decides about one packet, rewrites it if it is forwarded, and counts.
-#[inline(always)]
-pub fn direct<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Decision {
-    let decision = steer(packet, tables).unwrap_or_else(Decision::of);
-    tables.count(decision.verdict);
-    decision
-}
-
-#[inline(always)]
-fn steer<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Decision, Verdict> {
-    let flow = parse(packet, tables)?;
-    if tables.is_peer(flow.ethernet_source) {
-        return Err(Verdict::PeerDirector);
-    }
-    let (number, head) = choose(tables, &flow)?;
-    let destination = tables.destination(head).ok_or(Verdict::Internal)?;
-    let decision = forward(packet, &destination).unwrap_or_else(Decision::of);
-    tables.account(number, flow.bytes, decision.verdict);
-    Ok(decision)
-}
-
-/// The destination that a flow has, or now gets.
-#[inline(always)]
-fn choose<T: Tables>(tables: &T, flow: &Flow) -> Result<(u32, DestinationHead), Verdict> {
-    let found = find(tables, flow.hash);
-    if let Some(found) = &found {
-        let number = entry_destination(found.entry);
-        let head = tables.head(number);
-        match keep(flow, found, head.flags) {
-            Keep::Yes => {
-                refresh(tables, flow, found);
-                return Ok((number, head));
-            }
-            Keep::Forget => {
-                remove(tables, found);
-                return Err(Verdict::NoConnection);
-            }
-            Keep::ChooseAnew => {}
-        }
-    }
-    let number = schedule(tables, flow, found.as_ref())?;
-    Ok((number, tables.head(number)))
-}
-
-/// Whether a connection stays with the destination that its entry names.
+/// How far a decision has come. Each of what is left is a program of its own in the kernel: together they
+/// would need more stack than a program has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keep {
-    Yes,
-    ChooseAnew,
-    Forget,
+pub enum Step {
+    /// To its end, and counted.
+    Done(Decision),
+    /// The packet has no connection, and may open one: [`choose`], also to go on with it.
+    Choose,
+    /// Its destination was chosen, or is that of others that will follow it: [`open`].
+    Open,
+    /// Its destination is known: [`forward`].
+    Forward,
+    /// It is dropped, and its sender may be told: [`answer`].
+    Answer,
 }
 
-#[inline(always)]
-fn keep<L>(flow: &Flow, found: &Found<L>, flags: u32) -> Keep {
-    let opens = flow.tcp_flags.opens();
-    // The common case first: a destination without flags.
-    if flags == 0 {
-        // Its old connection is over: a SYN begins a new one with the same ports.
-        return if opens && is_ending(State::of(found.state)) { Keep::ChooseAnew } else { Keep::Yes };
+/// What one step leaves to the next, beside the packet itself, of which nothing was written yet. Whole words:
+/// it lies in a table between two programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Task {
+    /// The packet's flow; of one that belongs to another's flow (a fragment, an ICMP error) its hash alone.
+    pub flow: Flow,
+    /// The hash of the datagram's fragments, if this is the first of several; 0 otherwise.
+    pub fragments: u64,
+    /// The entry of the flow that a new one replaces; [`crate::wire::EMPTY`]: none.
+    pub instead: u64,
+    /// A choice that is under way.
+    pub walk: Walk,
+    /// What is still to be looked at for it, known to [`choose`] alone, as the next ones.
+    search: u32,
+    next: u32,
+    service: u32,
+    key: u32,
+    first: u32,
+    is_sh: u32,
+    /// 1: the number is a choice that is to be entered.
+    is_new: u32,
+    /// The number of its destination; 0: none yet.
+    pub number: u32,
+    /// Bytes from the IP header on.
+    pub bytes: u32,
+    /// Where the IP header lies in the frame.
+    pub offset: u32,
+    /// 1 for IPv6, 0 for IPv4.
+    pub is_v6: u32,
+    /// TTL or hop limit.
+    pub hops: u32,
+    /// The largest packet that would have been forwarded, in IP bytes, where the verdict is that it is too big.
+    pub mtu: u32,
+    /// The index of the verdict, where there is one.
+    pub verdict: u32,
+    /// [`Decision::interface`], where the verdict is the last word.
+    pub interface: u32,
+    reserved: u32,
+}
+
+impl Task {
+    /// Forgets the last packet: all that is read before it was written for this one. `zero` is 0.
+    // A zero that the compiler doesn't know, or it would call a function to fill so many words; a program that
+    // leaves packets to others calls none.
+    #[inline(always)]
+    const fn begin(&mut self, zero: u32) {
+        (self.fragments, self.instead) = (zero as u64, zero as u64);
+        (self.number, self.bytes, self.mtu, self.offset) = (zero, zero, zero, zero);
+        (self.search, self.next, self.is_new) = (zero, zero, zero);
     }
-    let is_gone = flags & (DESTINATION_DOWN | DESTINATION_REMOVED) != 0;
-    match flow.protocol() {
-        _ if !is_gone => Keep::Yes,
-        Protocol::Udp => Keep::ChooseAnew,
-        Protocol::Tcp if opens => Keep::ChooseAnew,
-        // Down: what it has, it may still answer.
-        Protocol::Tcp if flags & DESTINATION_REMOVED == 0 => Keep::Yes,
-        Protocol::Tcp => Keep::Forget,
-    }
 }
 
-const fn is_ending(state: State) -> bool {
-    matches!(state, State::FinWait | State::TimeWait | State::Close)
-}
-
-#[inline(always)]
-fn forward<P: Packet>(packet: &mut P, destination: &Destination) -> Result<Decision, Verdict> {
-    match destination.forward {
-        FORWARD_DIRECT => {
-            direct_routing(packet, destination)?;
-            Ok(Decision { verdict: Verdict::DirectRouting, interface: destination.interface })
-        }
-        FORWARD_LOCAL => Err(Verdict::Local),
-        _ => Err(Verdict::Internal),
+/// Decides about one packet, rewrites it if it is forwarded or answered, and counts.
+pub fn direct<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Decision {
+    let mut task = Task::zeroed();
+    let mut step = match short_way(packet, tables) {
+        Some(decision) => Step::Done(decision),
+        None => long_way(packet, tables, &mut task),
+    };
+    loop {
+        step = match step {
+            Step::Done(decision) => return decision,
+            Step::Choose => choose(tables, &mut task),
+            Step::Open => open(tables, &mut task),
+            Step::Forward => forward(packet, tables, &mut task),
+            Step::Answer => Step::Done(answer(packet, tables, &task)),
+        };
     }
 }

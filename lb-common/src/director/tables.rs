@@ -2,8 +2,9 @@
 //!
 //! Every method is one look-up or one counter. An implementation decides nothing.
 
+use crate::sched::Scheduler;
 use crate::verdict::Verdict;
-use crate::wire::{Destination, DestinationHead, RingSpan, ServiceKey, Tick};
+use crate::wire::{Destination, DestinationHead, Edit, Load, RingSpan, ServiceKey, Tick};
 
 /// A line of the flow table that other CPUs write to at the same time. Slots are 0 to 4.
 pub trait FlowLine: Copy {
@@ -31,6 +32,9 @@ pub trait Tables {
     /// Whether the admission filter has a bit (0 to 65,535) set.
     fn admits(&self, bit: u32) -> bool;
 
+    /// Bit [`crate::wire::peer_bit`] of every peer director's Ethernet address.
+    fn peer_filter(&self) -> u64;
+
     /// Whether an Ethernet address (low six bytes, as it lies) is a peer director's.
     fn is_peer(&self, address: u64) -> bool;
 
@@ -43,11 +47,17 @@ pub trait Tables {
     /// A line of the flow table.
     fn line(&self, index: u32) -> Option<Self::Line>;
 
+    /// Whether an address, by [`ServiceKey::address_only`], is some service's: exactly, not as the admission filter.
+    fn is_service_address(&self, key: &ServiceKey) -> bool;
+
     /// The index of a service.
     fn service(&self, key: &ServiceKey) -> Option<u32>;
 
     /// Where a service's ring lies.
     fn ring(&self, service: u32) -> RingSpan;
+
+    /// How a service schedules, and its flags ([`crate::wire::SERVICE_PORT`]).
+    fn scheduler(&self, service: u32) -> (Scheduler, u8);
 
     /// How many picks a service has made, which this one adds to.
     fn pick(&self, service: u32) -> u64;
@@ -55,11 +65,31 @@ pub trait Tables {
     /// The destination in a slot of the map of rings; 0 is none.
     fn ring_slot(&self, slot: u32) -> u32;
 
+    /// The weight of a destination for new connections: 0 if it is down, removed or not to be reached.
+    fn weight(&self, number: u32) -> u32;
+
+    /// How many connections a destination holds.
+    fn load(&self, number: u32) -> Load;
+
+    /// Enters a flow: [`super::insert`].
+    // A method, since it is a function of its own in the kernel: there it is verified once.
+    fn insert(&self, hash: u64, destination: u32, first: u32, instead: u64) -> u32;
+
+    /// What this CPU has answered by ICMP in a tick, see [`Self::set_answers`].
+    fn answers(&self) -> u64;
+
+    /// Keeps a word for [`Self::answers`].
+    fn set_answers(&self, word: u64);
+
     /// The head of a destination; zeros for a number that is free.
     fn head(&self, number: u32) -> DestinationHead;
 
-    /// The record that a destination's head names.
-    fn destination(&self, head: DestinationHead) -> Option<Destination>;
+    /// The record that the head of a destination names. It is not written as long as it may be in use.
+    fn destination(&self, number: u32) -> Option<&Destination>;
+
+    /// What an established connection's packet needs of a destination; nothing where its head has flags or
+    /// names no record.
+    fn edit(&self, number: u32) -> Option<Edit>;
 
     /// Whether a connection of this state word has expired.
     fn is_over(&self, state: u32, now: Tick) -> bool;

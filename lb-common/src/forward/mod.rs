@@ -3,10 +3,14 @@
 //! Nothing here looks anything up: all that an edit needs is in the destination's record. Where an
 //! edit fails, nothing was written.
 
+mod decapsulate;
 mod direct;
+mod icmp_error;
 mod masquerade;
+mod tunnel;
 
+pub use decapsulate::{Decapsulation, decapsulate, decapsulated_ecn};
 pub use direct::direct_routing;
-pub use masquerade::{
-    Endpoint, Place, masquerade, masquerade_icmp, masquerade_icmp_reply, masquerade_reply,
-};
+pub use icmp_error::{QUOTED_MAX, icmp_error};
+pub use masquerade::{Endpoint, Place, masquerade, masquerade_icmp, masquerade_icmp_reply, masquerade_reply};
+pub use tunnel::tunnel;

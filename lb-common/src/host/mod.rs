@@ -5,11 +5,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 
-use crate::director::{FlowLine, Tables};
+use crate::director::{self, FlowLine, Tables};
+use crate::sched::Scheduler;
 use crate::verdict::{Action, Verdict};
 use crate::wire::{
-    Admission, Counters, Destination, DestinationHead, LINE_SLOTS, Line, Load, RingSpan, Service, ServiceKey,
-    Settings, State, Tick, peer_bit,
+    Admission, Clock, Counters, Destination, DestinationHead, Edit, LINE_SLOTS, Line, Load, RingSpan,
+    Service, ServiceKey, Settings, State, Tick, peer_bit,
 };
 
 /// One director's tables, sized by its settings.
@@ -18,6 +19,8 @@ pub struct MemoryTables {
     pub settings: Settings,
     /// The admission filter.
     pub admission: Admission,
+    /// Addresses of services, by [`ServiceKey::address_only`].
+    pub addresses: HashSet<ServiceKey>,
     /// Ethernet addresses of peer directors.
     pub peers: HashSet<u64>,
     /// Indices of services.
@@ -36,7 +39,8 @@ pub struct MemoryTables {
     loads: Vec<[AtomicI32; 2]>,
     verdicts: Vec<AtomicU64>,
     evictions: Vec<AtomicU64>,
-    nanoseconds: AtomicU64,
+    jiffies: AtomicU64,
+    answers: AtomicU64,
 }
 
 impl MemoryTables {
@@ -47,6 +51,7 @@ impl MemoryTables {
         Self {
             settings,
             admission: Admission::EMPTY,
+            addresses: HashSet::new(),
             peers: HashSet::new(),
             service_index: HashMap::new(),
             services: vec![bytemuck::Zeroable::zeroed(); services],
@@ -59,13 +64,19 @@ impl MemoryTables {
             loads: (0..destinations).map(|_| Default::default()).collect(),
             verdicts: Verdict::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             evictions: State::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
-            nanoseconds: AtomicU64::new(1 << 40),
+            jiffies: AtomicU64::new(1 << 40),
+            answers: AtomicU64::new(0),
         }
     }
 
     /// Lets time pass.
     pub fn advance(&self, seconds: u64) {
-        self.nanoseconds.fetch_add(seconds * 1_000_000_000, SeqCst);
+        self.jiffies.fetch_add(seconds * u64::from(self.settings.hz), SeqCst);
+    }
+
+    /// Sets the time.
+    pub fn set_jiffies(&self, jiffies: u64) {
+        self.jiffies.store(jiffies, SeqCst);
     }
 
     /// How many picks a service has made.
@@ -157,6 +168,10 @@ impl<'a> Tables for &'a MemoryTables {
         self.admission.admits(bit)
     }
 
+    fn peer_filter(&self) -> u64 {
+        self.settings.peer_filter
+    }
+
     fn is_peer(&self, address: u64) -> bool {
         self.settings.peer_filter >> peer_bit(address) & 1 == 1 && self.peers.contains(&address)
     }
@@ -173,6 +188,10 @@ impl<'a> Tables for &'a MemoryTables {
         self.flows.get(index as usize)
     }
 
+    fn is_service_address(&self, key: &ServiceKey) -> bool {
+        self.addresses.contains(key)
+    }
+
     fn service(&self, key: &ServiceKey) -> Option<u32> {
         self.service_index.get(key).copied()
     }
@@ -181,6 +200,37 @@ impl<'a> Tables for &'a MemoryTables {
         self.services
             .get(service as usize)
             .map_or(RingSpan::default(), |service| RingSpan::from_word(service.ring))
+    }
+
+    fn scheduler(&self, service: u32) -> (Scheduler, u8) {
+        let service = self.services.get(service as usize).copied().unwrap_or_else(bytemuck::Zeroable::zeroed);
+        (Scheduler::from_number(service.scheduler).unwrap_or(Scheduler::Rr), service.flags)
+    }
+
+    fn weight(&self, number: u32) -> u32 {
+        let head = self.head(number);
+        if head.flags != 0 {
+            return 0;
+        }
+        self.destination(number).map_or(0, Destination::weight_for_new)
+    }
+
+    fn load(&self, number: u32) -> Load {
+        self.loads.get(number as usize).map_or(Load::default(), |[inactive, active]| Load {
+            connections: [inactive.load(SeqCst), active.load(SeqCst)],
+        })
+    }
+
+    fn insert(&self, hash: u64, destination: u32, first: u32, instead: u64) -> u32 {
+        director::insert(self, hash, destination, first, instead)
+    }
+
+    fn answers(&self) -> u64 {
+        self.answers.load(SeqCst)
+    }
+
+    fn set_answers(&self, word: u64) {
+        self.answers.store(word, SeqCst);
     }
 
     fn pick(&self, service: u32) -> u64 {
@@ -195,11 +245,16 @@ impl<'a> Tables for &'a MemoryTables {
         self.heads.get(number as usize).copied().unwrap_or(DestinationHead { record: 0, flags: 0 })
     }
 
-    fn destination(&self, head: DestinationHead) -> Option<Destination> {
-        match head.record {
+    fn destination(&self, number: u32) -> Option<&Destination> {
+        match self.head(number).record {
             0 => None,
-            record => self.destinations.get(record as usize).copied(),
+            record => self.destinations.get(record as usize),
         }
+    }
+
+    fn edit(&self, number: u32) -> Option<Edit> {
+        let head = self.head(number);
+        (head.flags == 0).then(|| self.destination(number))?.map(Destination::edit)
     }
 
     fn is_over(&self, state: u32, now: Tick) -> bool {
@@ -211,7 +266,7 @@ impl<'a> Tables for &'a MemoryTables {
     }
 
     fn now(&self) -> Tick {
-        Tick::from_nanoseconds(self.nanoseconds.load(SeqCst))
+        Clock::new(self.settings.hz).tick(self.jiffies.load(SeqCst))
     }
 
     fn count(&self, verdict: Verdict) {
@@ -219,6 +274,9 @@ impl<'a> Tables for &'a MemoryTables {
     }
 
     fn account(&self, number: u32, bytes: u32, verdict: Verdict) {
+        if number == 0 {
+            return;
+        }
         let Some([packets, total, _, dropped]) = self.counters.get(number as usize) else {
             return;
         };

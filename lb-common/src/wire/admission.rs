@@ -8,7 +8,7 @@ use bytemuck::{Pod, Zeroable};
 /// Words of 64 bits in the filter.
 pub const ADMISSION_WORDS: usize = 1024;
 
-/// The filter: a set bit for every service address. One value of the map `ADMISSION`.
+/// The filter: a set bit for every service address. In the map `TABLES`, see [`super::Layout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Admission {

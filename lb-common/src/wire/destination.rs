@@ -5,10 +5,12 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::ServiceKey;
+use super::{OuterHeader, ServiceKey};
 
 /// The highest number of a destination. 0 is none; all ones are [`super::BUSY`].
-pub const DESTINATION_MAX: u32 = 0xf_fffe;
+pub const DESTINATION_MAX: u32 = 0xf_fffd;
+/// In an entry for fragments: the kernel has got the first of them.
+pub const DESTINATION_KERNEL: u32 = DESTINATION_MAX + 1;
 
 /// Flag of a head: its check failed. Connections stay, a SYN or a datagram chooses anew.
 pub const DESTINATION_DOWN: u32 = 1;
@@ -19,12 +21,14 @@ pub const DESTINATION_REMOVED: u32 = 2;
 pub const FORWARD_DIRECT: u8 = 1;
 /// Forward method local: the real server is this host.
 pub const FORWARD_LOCAL: u8 = 2;
+/// Forward method tunnel: `ipvsadm -i`.
+pub const FORWARD_TUNNEL: u8 = 3;
 
-/// The one word that publishes a destination. Index of the map `DESTINATION_HEADS`: its number.
+/// The one word that publishes a destination. Its place in [`super::Part::Heads`] is its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, align(8))]
 pub struct DestinationHead {
-    /// Index of its record in the map `DESTINATIONS`. 0: the number is free.
+    /// Index of its record in [`super::Part::Destinations`]. 0: the number is free.
     pub record: u32,
     /// [`DESTINATION_DOWN`], [`DESTINATION_REMOVED`].
     pub flags: u32,
@@ -46,7 +50,7 @@ impl DestinationHead {
     }
 }
 
-/// What forwarding to a destination needs, and who it is. A value of the map `DESTINATIONS`.
+/// What forwarding to a destination needs, and who it is. A record of [`super::Part::Destinations`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, align(8))]
 pub struct Destination {
@@ -57,21 +61,40 @@ pub struct Destination {
     pub interface: u32,
     /// The real server's address, as in [`ServiceKey::address`].
     pub address: [u8; 16],
-    /// The service that it belongs to.
-    pub service: ServiceKey,
-    /// Its weight, for whoever reads the table; the program needs only the ring.
+    /// Its weight. Rings have it built in; schedulers that compare read it.
     pub weight: u32,
+    /// What the path to it takes: IP bytes, a tunnel's outer header included.
+    pub mtu: u32,
     /// Its port, in network byte order.
     pub port: [u8; 2],
-    /// [`FORWARD_DIRECT`] or [`FORWARD_LOCAL`].
+    /// [`FORWARD_DIRECT`], [`FORWARD_LOCAL`] or [`FORWARD_TUNNEL`].
     pub forward: u8,
     /// Reserved, 0.
-    pub reserved: u8,
+    pub reserved: [u8; 21],
+    /// The tunnel's outer header. All that direct routing reads is in front of it, in one cache line.
+    pub outer: OuterHeader,
+    /// The service that it belongs to.
+    pub service: ServiceKey,
+    /// Reserved, 0.
+    pub reserved_end: [u8; 40],
 }
 
-const _: () = assert!(size_of::<Destination>() == 64);
+const _: () = assert!(size_of::<Destination>() == 192);
 
 impl Destination {
+    /// Its weight for new connections: 0 while no frame can be addressed to it.
+    #[inline(always)]
+    pub fn weight_for_new(&self) -> u32 {
+        if self.forward == FORWARD_LOCAL || self.is_resolved() { self.weight } else { 0 }
+    }
+
+    /// What the short way reads of it.
+    #[inline(always)]
+    pub fn edit(&self) -> Edit {
+        let [first, second, ..]: [u64; 24] = bytemuck::cast(*self);
+        Edit::from_words([first, second], self.forward)
+    }
+
     /// Whether a frame can be addressed.
     #[inline(always)]
     pub fn is_resolved(&self) -> bool {
@@ -81,7 +104,41 @@ impl Destination {
     }
 }
 
-/// What one CPU sent to one destination. A value of the map `COUNTERS`, index CPU * destinations + number.
+/// What a packet of an established connection needs of its destination, in words: copied byte by byte,
+/// two Ethernet addresses cost as much as all else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The first eight bytes of [`Destination::ethernet`].
+    pub addresses: u64,
+    /// The other four.
+    pub addresses_end: u32,
+    /// [`Destination::interface`].
+    pub interface: u32,
+    /// [`Destination::forward`].
+    pub forward: u32,
+}
+
+impl Edit {
+    /// From a record's first two words, and its forward method.
+    #[inline(always)]
+    pub const fn from_words(words: [u64; 2], forward: u8) -> Self {
+        let [addresses, second] = words;
+        Self {
+            addresses,
+            addresses_end: second as u32,
+            interface: (second >> 32) as u32,
+            forward: forward as u32,
+        }
+    }
+
+    /// As [`Destination::is_resolved`].
+    #[inline(always)]
+    pub const fn is_resolved(&self) -> bool {
+        self.addresses << 16 != 0
+    }
+}
+
+/// What one CPU sent to one destination. One of [`super::Part::Counters`], index CPU * destinations + number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, align(8))]
 pub struct Counters {

@@ -17,7 +17,7 @@ pub const BUSY: u64 = 0xf_ffff;
 const DESTINATION_BITS: u32 = 20;
 const DESTINATION_MASK: u64 = (1 << DESTINATION_BITS) - 1;
 
-/// A set of the flow table: one cache line. A value of the map `FLOWS`.
+/// A set of the flow table: one cache line. One of [`super::Part::Flows`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub struct Line {
@@ -55,9 +55,46 @@ pub const fn entry_destination(entry: u64) -> u32 {
     (entry & DESTINATION_MASK) as u32
 }
 
-/// Time as the flow table keeps it: units of 2^30 ns (1.07 s) of `CLOCK_MONOTONIC`, modulo 2^28 (9 years).
+/// The kernel's jiffies, and how many of them are a [`Tick`].
 ///
-/// A power of two of nanoseconds: a division by a second would cost as much as the look-up.
+/// Jiffies because they cost a program one load, where any call for the time costs a third of a packet
+/// (`bpf_jiffies64`, which Linux inlines from 5.6 on).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    hz: u32,
+}
+
+impl Clock {
+    /// The clock of a kernel that counts so many jiffies a second (`CONFIG_HZ`), 1 to 1,048,576.
+    pub const fn new(hz: u32) -> Self {
+        Self { hz: if hz == 0 { 1 } else { hz } }
+    }
+
+    /// Jiffies a second.
+    pub const fn hz(self) -> u32 {
+        self.hz
+    }
+
+    /// A tick is 2^`shift` jiffies, which is more than half a second and at most one: a division by a
+    /// second would cost as much as the look-up.
+    pub const fn shift(self) -> u32 {
+        self.hz.ilog2()
+    }
+
+    /// The tick of a number of jiffies.
+    pub const fn tick(self, jiffies: u64) -> Tick {
+        Tick::from_jiffies(jiffies, self.shift())
+    }
+
+    /// What [`Tick::since`] is after so many seconds, rounded up; at most 2^27 (2 years and more).
+    pub const fn span(self, seconds: u32) -> u32 {
+        let ticks = (seconds as u64 * self.hz as u64).div_ceil(1 << self.shift()) + 1;
+        if ticks > 1 << 27 { 1 << 27 } else { ticks as u32 }
+    }
+}
+
+/// Time as the flow table keeps it: units of half a second to a second (see [`Clock`]), modulo 2^28 (4 years
+/// and more).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Tick(u32);
 
@@ -69,16 +106,16 @@ impl Tick {
     /// The beginning of time.
     pub const ZERO: Self = Self(0);
 
-    /// The tick of a time in nanoseconds.
+    /// The tick of a number of jiffies, of which 2^`shift` are one, see [`Clock::shift`].
     #[inline(always)]
-    pub const fn from_nanoseconds(nanoseconds: u64) -> Self {
-        Self((nanoseconds >> 30) as u32 & Self::MASK)
+    pub const fn from_jiffies(jiffies: u64, shift: u32) -> Self {
+        Self((jiffies >> (shift & 63)) as u32 & Self::MASK)
     }
 
-    /// What [`Self::since`] is after so many seconds, rounded up; at most 2^27 (4 years).
-    pub const fn span(seconds: u32) -> u32 {
-        let ticks = (((seconds as u64 * 1_000_000_000) + (1 << 30) - 1) >> 30) + 1;
-        if ticks > 1 << 27 { 1 << 27 } else { ticks as u32 }
+    /// Its number.
+    #[inline(always)]
+    pub const fn number(self) -> u32 {
+        self.0
     }
 
     /// How many ticks passed since `earlier`, plus one.
@@ -110,11 +147,13 @@ pub enum State {
     Udp = 6,
     /// TCP: ended before it was established, or in both directions.
     TimeWait = 7,
+    /// No connection: where the fragments of one datagram go.
+    Fragment = 8,
 }
 
 impl State {
     /// Every state, in the order of its number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::None,
         Self::SynReceived,
         Self::Established,
@@ -123,6 +162,7 @@ impl State {
         Self::UdpNew,
         Self::Udp,
         Self::TimeWait,
+        Self::Fragment,
     ];
 
     /// The word of a state last seen at a tick.
@@ -142,6 +182,7 @@ impl State {
             5 => Self::UdpNew,
             6 => Self::Udp,
             7 => Self::TimeWait,
+            8 => Self::Fragment,
             _ => Self::None,
         }
     }
@@ -158,6 +199,12 @@ impl State {
     pub const fn activity(word: u32) -> usize {
         const ACTIVE: u32 = 1 << State::SynReceived as u32 | 1 << State::Established as u32;
         (ACTIVE >> (word >> Tick::BITS) & 1) as usize
+    }
+
+    /// 1 for a state word of a connection, which its destination's [`super::Load`] counts; 0 for one of fragments.
+    #[inline(always)]
+    pub const fn weight(word: u32) -> i32 {
+        (word >> Tick::BITS != Self::Fragment as u32) as i32
     }
 
     /// Whether a flood can't take the place of a state word: the client has shown that it is there.
@@ -178,6 +225,7 @@ impl State {
             Self::UdpNew => "udp_new",
             Self::Udp => "udp",
             Self::TimeWait => "time_wait",
+            Self::Fragment => "fragment",
         }
     }
 }
@@ -193,14 +241,16 @@ const _: () = assert!(size_of::<Timeouts>() == 64);
 
 impl Timeouts {
     /// From what `ipvsadm --set tcp tcpfin udp` takes, in seconds. The other states have LVS's own.
-    pub const fn new(tcp: u32, tcp_fin: u32, udp: u32) -> Self {
-        let mut ticks = [Tick::span(10); 16];
-        ticks[State::SynReceived as usize] = Tick::span(60);
-        ticks[State::Established as usize] = Tick::span(tcp);
-        ticks[State::FinWait as usize] = Tick::span(tcp_fin);
-        ticks[State::TimeWait as usize] = Tick::span(120);
-        ticks[State::UdpNew as usize] = Tick::span(udp);
-        ticks[State::Udp as usize] = Tick::span(udp);
+    pub const fn new(tcp: u32, tcp_fin: u32, udp: u32, clock: Clock) -> Self {
+        let mut ticks = [clock.span(10); 16];
+        ticks[State::SynReceived as usize] = clock.span(60);
+        ticks[State::Established as usize] = clock.span(tcp);
+        ticks[State::FinWait as usize] = clock.span(tcp_fin);
+        ticks[State::TimeWait as usize] = clock.span(120);
+        ticks[State::UdpNew as usize] = clock.span(udp);
+        ticks[State::Udp as usize] = clock.span(udp);
+        // As long as Linux keeps fragments (ip(7), `ipfrag_time`).
+        ticks[State::Fragment as usize] = clock.span(30);
         Self { ticks }
     }
 
@@ -214,5 +264,33 @@ impl Timeouts {
     #[inline(always)]
     pub const fn is_over(&self, word: u32, now: Tick) -> bool {
         now.since(State::seen(word)) > self.of(word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_connection_ends_before_its_time_at_any_rate_of_jiffies() {
+        for hz in [24, 100, 128, 250, 256, 300, 1000, 1024, 1200] {
+            let clock = Clock::new(hz);
+            let tick = f64::from(1 << clock.shift()) / f64::from(hz);
+            assert!(tick > 0.5 && tick <= 1.0, "{hz} Hz: a tick of {tick} s");
+            let timeouts = Timeouts::new(900, 120, 300, clock);
+            for begin in [0, 1, 77_777, u64::from(u32::MAX) << clock.shift()] {
+                let word = State::Established.at(clock.tick(begin));
+                let after = |seconds: u64| clock.tick(begin + seconds * u64::from(hz));
+                assert!(!timeouts.is_over(word, after(900)), "{hz} Hz");
+                assert!(timeouts.is_over(word, after(902)), "{hz} Hz");
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_by_a_tick_is_not_a_lifetime_ahead() {
+        let clock = Clock::new(250);
+        assert_eq!(clock.tick(0).since(clock.tick(128)), 0);
+        assert_eq!(clock.span(u32::MAX), 1 << 27);
     }
 }

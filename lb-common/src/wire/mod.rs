@@ -9,6 +9,8 @@
 mod admission;
 mod destination;
 mod flow_table;
+mod layout;
+mod outer;
 mod restore;
 mod ring;
 mod service;
@@ -16,16 +18,18 @@ mod settings;
 
 pub use admission::{ADMISSION_WORDS, Admission, admission_bit_v4, admission_bit_v6};
 pub use destination::{
-    Counters, DESTINATION_DOWN, DESTINATION_MAX, DESTINATION_REMOVED, Destination, DestinationHead,
-    FORWARD_DIRECT, FORWARD_LOCAL, Load,
+    Counters, DESTINATION_DOWN, DESTINATION_KERNEL, DESTINATION_MAX, DESTINATION_REMOVED, Destination,
+    DestinationHead, Edit, FORWARD_DIRECT, FORWARD_LOCAL, FORWARD_TUNNEL, Load,
 };
 pub use flow_table::{
-    BUSY, EMPTY, LINE_SLOTS, Line, State, Tick, Timeouts, entry, entry_destination, entry_tag, tag_of,
+    BUSY, Clock, EMPTY, LINE_SLOTS, Line, State, Tick, Timeouts, entry, entry_destination, entry_tag, tag_of,
 };
+pub use layout::{LAYOUT_BYTES_MAX, Layout, Part};
+pub use outer::{OuterHeader, TUNNEL_GRE, TUNNEL_GRE_CHECKSUM, TUNNEL_GUE, TUNNEL_GUE_CHECKSUM, TUNNEL_IPIP};
 pub use restore::Restore;
 pub use ring::{RING_CHUNK, RING_SLOTS_MAX, RingSpan};
-pub use service::{Family, Protocol, Service, ServiceKey};
-pub use settings::{PEERS_MAX, Seed, Settings, VERDICT_COUNTERS, VERDICT_STRIDE, peer_bit};
+pub use service::{Family, Protocol, SERVICE_FALLBACK, SERVICE_PORT, Service, ServiceKey};
+pub use settings::{PEERS_MAX, Seed, Settings, VERDICT_COUNTERS, VERDICT_SPARE, VERDICT_STRIDE, peer_bit};
 
 /// The version of all layouts in this module together.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

@@ -43,11 +43,24 @@ pub struct ServiceKey {
 const _: () = assert!(size_of::<ServiceKey>() == 24);
 
 impl ServiceKey {
+    /// The key of its address alone: port and protocol 0. Key of the map `ADDRESSES`.
+    #[must_use]
+    pub const fn address_only(mut self) -> Self {
+        (self.port, self.protocol) = ([0; 2], 0);
+        self
+    }
+
     /// Its family; what is not 6 is IPv4.
     pub const fn family(&self) -> Family {
         if self.family == Family::V6 as u8 { Family::V6 } else { Family::V4 }
     }
 }
+
+/// Flag of a service: its hash counts the client's port too (ipvsadm's `sh-port`, `mh-port`).
+pub const SERVICE_PORT: u8 = 1;
+/// Flag of a service: where the hash names a real server that takes nothing new, another is chosen
+/// (`sh-fallback`, `mh-fallback`).
+pub const SERVICE_FALLBACK: u8 = 2;
 
 /// A service. A value of the map `SERVICES`, at the index that `SERVICE_INDEX` gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -59,10 +72,12 @@ pub struct Service {
     pub picks: u64,
     /// Who it is.
     pub key: ServiceKey,
-    /// 1 = rr, 2 = wrr: for whoever reads the table; the program needs only the ring.
+    /// The number of a [`crate::sched::Scheduler`].
     pub scheduler: u8,
+    /// [`SERVICE_PORT`], [`SERVICE_FALLBACK`].
+    pub flags: u8,
     /// Reserved, 0.
-    pub reserved: [u8; 23],
+    pub reserved: [u8; 22],
 }
 
 const _: () = assert!(size_of::<Service>() == 64);

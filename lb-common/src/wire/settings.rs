@@ -8,17 +8,21 @@ use crate::verdict::Verdict;
 /// Peer directors that can be told apart by their Ethernet address.
 pub const PEERS_MAX: u32 = 1024;
 
-/// Counters in one CPU's row of the map `VERDICTS`: whole cache lines, so that CPUs share none.
+/// Counters in one CPU's row of verdicts: whole cache lines, so that CPUs share none.
 pub const VERDICT_STRIDE: usize = 64;
 /// Counters that follow the verdicts in a row: evictions, by the [`super::State`] of what was evicted.
 pub const VERDICT_COUNTERS: usize = Verdict::COUNT + super::State::ALL.len();
 
-const _: () = assert!(VERDICT_COUNTERS <= VERDICT_STRIDE);
+/// Words at the end of a row that are no counters: what one program leaves to the next, and how many
+/// answers were sent.
+pub const VERDICT_SPARE: usize = 25;
+
+const _: () = assert!(VERDICT_COUNTERS + VERDICT_SPARE <= VERDICT_STRIDE);
 
 /// The secret key of the flow hash, see [`crate::flow::Flow::hash`]. Every number is odd.
 pub type Seed = [u64; 6];
 
-/// The director's settings. The one value of the map `SETTINGS`.
+/// The director's settings. The first bytes of the map `TABLES`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, align(8))]
 pub struct Settings {
@@ -32,8 +36,12 @@ pub struct Settings {
     pub services: u32,
     /// Slots of all rings together.
     pub ring_slots: u32,
-    /// Possible CPUs: rows of `COUNTERS` and `VERDICTS`.
+    /// Possible CPUs: rows of counters and verdicts.
     pub cpus: u32,
+    /// Jiffies a second, see [`super::Clock`].
+    pub hz: u32,
+    /// Reserved, 0.
+    pub reserved: u32,
     /// The secret key of the flow hash: random odd numbers, kept while the tables live.
     pub seed: Seed,
     /// Bit [`peer_bit`] of every peer director's Ethernet address: no bit, no look-up.
@@ -44,7 +52,7 @@ pub struct Settings {
     pub nothing: u64,
 }
 
-const _: () = assert!(size_of::<Settings>() == 152);
+const _: () = assert!(size_of::<Settings>() == 160);
 
 /// The bit (0 to 63) of an Ethernet address in [`Settings::peer_filter`].
 ///

@@ -2,8 +2,8 @@
 
 use lb_common::host::MemoryTables;
 use lb_common::wire::{
-    Destination, DestinationHead, FORWARD_DIRECT, RingSpan, Service, ServiceKey, Settings, Timeouts, VERSION,
-    admission_bit_v4, admission_bit_v6,
+    Clock, Destination, DestinationHead, FORWARD_DIRECT, RingSpan, Service, ServiceKey, Settings, Timeouts,
+    VERSION, admission_bit_v4, admission_bit_v6,
 };
 
 /// 10.0.0.50, TCP port 80 and UDP port 53; the same for [`SERVICE_V6`].
@@ -19,9 +19,11 @@ pub(crate) fn tables() -> MemoryTables {
         services: 4,
         ring_slots: 16,
         cpus: 1,
+        hz: 250,
+        reserved: 0,
         seed: [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f, 3, 5, 7, 0xe703_7ed1_a0b4_28db],
         peer_filter: 0,
-        timeouts: Timeouts::new(900, 120, 300),
+        timeouts: Timeouts::new(900, 120, 300, Clock::new(250)),
         nothing: 0,
     };
     let mut tables = MemoryTables::new(settings);
@@ -40,7 +42,8 @@ pub(crate) fn tables() -> MemoryTables {
         let number = index + 1;
         let ring = RingSpan { first: index, slots: 1 }.to_word();
         tables.rings[index as usize] = number;
-        tables.services[index as usize] = Service { ring, picks: 0, key, scheduler: 1, reserved: [0; 23] };
+        tables.services[index as usize] =
+            Service { ring, picks: 0, key, scheduler: 1, flags: 0, reserved: [0; 22] };
         tables.service_index.insert(key, index);
         tables.heads[number as usize] = DestinationHead { record: 2 * number, flags: 0 };
         tables.destinations[2 * number as usize] = Destination {
@@ -51,7 +54,8 @@ pub(crate) fn tables() -> MemoryTables {
             weight: 1,
             port: key.port,
             forward: FORWARD_DIRECT,
-            reserved: 0,
+            mtu: 1_500,
+            ..bytemuck::Zeroable::zeroed()
         };
     }
     tables.admission.admit(admission_bit_v4(u32::from_ne_bytes(SERVICE_V4)));

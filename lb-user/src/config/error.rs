@@ -4,9 +4,10 @@
 
 use std::{fmt, io, net::IpAddr};
 
+use lb_common::director::COMPARED_MAX;
 use lb_common::wire::{PEERS_MAX, RING_SLOTS_MAX};
 
-use crate::model::{REAL_SERVERS_MAX, ServiceId};
+use crate::model::{REAL_SERVERS_MAX, RingSize, ServiceId};
 
 /// Why a configuration was refused: one error or more, in the order of the file.
 ///
@@ -125,6 +126,8 @@ pub enum Problem {
     OutOfRange { value: i64, min: u32, max: u32 },
     #[error("{value} is out of range: 0 to {max} (0 drains)")]
     Weight { value: i64, max: u32 },
+    #[error("{value} is no size of a ring, the nearest is {nearest}; there is: {}", sizes())]
+    RingSize { value: i64, nearest: u32 },
     #[error("{text} is not a duration such as \"90s\", \"15m\" or \"500ms\": {reason}")]
     NotADuration { text: String, reason: String },
     #[error("{text} is out of range: {range}")]
@@ -174,17 +177,32 @@ pub enum Problem {
     )]
     PortDiffers { forward: &'static str, port: u16, service_port: u16 },
     #[error(
-        "{0} is the service's own address: a packet sent there by direct routing comes back; this host is `forward = \"local\"`"
+        "{address} is the service's own address: a packet sent there by {forward} comes back; this host is `forward = \"local\"`"
     )]
-    OwnAddress(IpAddr),
+    OwnAddress { address: IpAddr, forward: &'static str },
     #[error("{0} is link-local: name the `interface` that it is reached by")]
     LinkLocal(IpAddr),
     #[error("a real server with `forward = \"local\"` is this host: leave `interface` out")]
     LocalInterface,
+    #[error("{flag:?} is a flag of {of}, and the scheduler is {scheduler}: leave it out")]
+    FlagOfAnother { flag: String, of: &'static str, scheduler: &'static str },
+    #[error("the ring of {scheduler} has no size to choose, only those of mh and maglev have: leave it out")]
+    NoRingSize { scheduler: &'static str },
+    #[error("only a real server with `forward = \"tunnel\"` has a tunnel: write that, or leave this out")]
+    NoTunnel,
+    #[error("a gue tunnel needs `port`, the real server's UDP port, 1 to 65535")]
+    NoTunnelPort,
+    #[error("a tunnel of type {kind} has no {what}: leave it out")]
+    NotInTunnel { kind: &'static str, what: &'static str },
 
     // How much there is room for.
     #[error("a service has at most {REAL_SERVERS_MAX} real servers, this is one more")]
     TooManyRealServers,
+    #[error(
+        "{scheduler} compares all real servers of a service, and of more than {COMPARED_MAX} it can't: \
+         take another scheduler, or fewer real servers"
+    )]
+    TooManyToCompare { scheduler: &'static str },
     #[error("a director has at most {PEERS_MAX} peers, this is one more")]
     TooManyPeers,
     #[error(
@@ -193,4 +211,9 @@ pub enum Problem {
     RingTooLong { slots: u64 },
     #[error("more than {size} {what}: raise `tables.{key}`")]
     TableFull { what: &'static str, key: &'static str, size: u32 },
+}
+
+/// The sizes of rings, as a list.
+fn sizes() -> String {
+    RingSize::PRIMES.map(|slots| slots.to_string()).join(", ")
 }

@@ -59,6 +59,9 @@ pub(super) struct RawVirtualService {
     pub(super) protocol: Spanned<String>,
     pub(super) address: Spanned<String>,
     pub(super) scheduler: Spanned<String>,
+    #[serde(default)]
+    pub(super) scheduler_flags: Vec<Spanned<String>>,
+    pub(super) ring_size: Option<Spanned<i64>>,
     pub(super) check: Option<RawCheck>,
     #[serde(default)]
     pub(super) real_server: Vec<Spanned<RawRealServer>>,
@@ -83,7 +86,17 @@ pub(super) struct RawRealServer {
     pub(super) address: Spanned<String>,
     pub(super) weight: Option<Spanned<i64>>,
     pub(super) forward: Option<Spanned<String>>,
+    pub(super) tunnel: Option<Spanned<RawTunnel>>,
     pub(super) interface: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table such as { type = \"ipip\" }")]
+pub(super) struct RawTunnel {
+    #[serde(rename = "type")]
+    pub(super) kind: Option<Spanned<String>>,
+    pub(super) port: Option<Spanned<i64>>,
+    pub(super) checksum: Option<Spanned<bool>>,
 }
 
 /// The file's values, or all its syntax errors, or the first that is no key or type of ours.

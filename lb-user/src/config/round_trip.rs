@@ -9,12 +9,13 @@ use std::{
     time::Duration,
 };
 
+use lb_common::wire::DESTINATION_MAX;
 use proptest::{collection::vec, option, prelude::*};
 
 use super::parse;
 use crate::model::{
-    AddressOwner, Check, CheckKind, Director, ForwardMethod, Model, Peer, Protocol, RealServer, Scheduler,
-    ServiceId, TableSizes, Timeouts, VirtualService, WEIGHT_MAX, XdpMode,
+    AddressOwner, Check, CheckKind, Director, ForwardMethod, Model, Peer, Protocol, RealServer, RingSize,
+    Scheduler, SchedulerFlags, ServiceId, TableSizes, Timeouts, Tunnel, VirtualService, WEIGHT_MAX, XdpMode,
 };
 
 proptest! {
@@ -79,7 +80,7 @@ fn timeouts() -> impl Strategy<Value = Timeouts> {
 
 /// Sizes with room for every model here.
 fn table_sizes() -> impl Strategy<Value = TableSizes> {
-    (1_024..=1_u32 << 27, 6..=1_u32 << 16, 100..=1_048_574_u32, 1_u32 << 20..=1_u32 << 26).prop_map(
+    (1_024..=15_000_000_u32, 6..=1_u32 << 16, 100..=DESTINATION_MAX, 1_u32 << 20..=1_u32 << 26).prop_map(
         |(flows, services, destinations, ring_slots)| TableSizes {
             flows,
             services,
@@ -91,11 +92,10 @@ fn table_sizes() -> impl Strategy<Value = TableSizes> {
 
 fn service() -> impl Strategy<Value = VirtualService> {
     let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)];
-    let scheduler = prop_oneof![Just(Scheduler::Rr), Just(Scheduler::Wrr)];
     let real_servers = |v6| vec(real_server(v6), 0..8);
     let ends = any::<bool>().prop_flat_map(move |v6| (address(v6), real_servers(v6)));
-    (protocol, ends, 1..=u16::MAX, scheduler, option::of(check())).prop_map(
-        |(protocol, (address, real_servers), port, scheduler, check)| {
+    (protocol, ends, 1..=u16::MAX, scheduling(), option::of(check())).prop_map(
+        |(protocol, (address, real_servers), port, (scheduler, scheduler_flags, ring_size), check)| {
             let mut real_servers = distinct(real_servers, |real_server| real_server.address);
             let mut names = HashSet::new();
             // The weights of wrr have to fit a ring.
@@ -109,25 +109,59 @@ fn service() -> impl Strategy<Value = VirtualService> {
                     real_server.interface = None;
                 }
             }
-            VirtualService { id: ServiceId { protocol, address, port }, scheduler, check, real_servers }
+            let id = ServiceId { protocol, address, port };
+            VirtualService { id, scheduler, scheduler_flags, ring_size, check, real_servers }
         },
     )
 }
 
+fn scheduling() -> impl Strategy<Value = (Scheduler, SchedulerFlags, RingSize)> {
+    let supported =
+        |scheduler: &Scheduler| !matches!(scheduler, Scheduler::Twos | Scheduler::Lblc | Scheduler::Lblcr);
+    let schedulers: Vec<_> = Scheduler::ALL.into_iter().filter(supported).collect();
+    let sizes = prop::sample::select(&RingSize::PRIMES[..]);
+    (prop::sample::select(schedulers), any::<[bool; 2]>(), sizes).prop_map(
+        |(scheduler, [port, fallback], size)| {
+            let flags = SchedulerFlags { port, fallback };
+            let has_flags = matches!(scheduler, Scheduler::Sh | Scheduler::Mh);
+            let has_size = matches!(scheduler, Scheduler::Mh | Scheduler::Maglev);
+            let size = RingSize::new(size).filter(|_| has_size);
+            (scheduler, if has_flags { flags } else { SchedulerFlags::default() }, size.unwrap_or_default())
+        },
+    )
+}
+
+fn tunnel() -> impl Strategy<Value = Tunnel> {
+    prop_oneof![
+        Just(Tunnel::Ipip),
+        (1..=u16::MAX, any::<bool>()).prop_map(|(port, checksum)| Tunnel::Gue { port, checksum }),
+        any::<bool>().prop_map(|checksum| Tunnel::Gre { checksum }),
+    ]
+}
+
+/// A forward method and an address; a tunnel's end may be of the other family.
+fn end(v6: bool) -> impl Strategy<Value = (ForwardMethod, IpAddr)> {
+    prop_oneof![
+        address(v6).prop_map(|address| (ForwardMethod::DirectRouting, address)),
+        address(v6).prop_map(|address| (ForwardMethod::Local, address)),
+        (tunnel(), address(v6)).prop_map(|(tunnel, address)| (ForwardMethod::Tunnel(tunnel), address)),
+        (tunnel(), address(!v6)).prop_map(|(tunnel, address)| (ForwardMethod::Tunnel(tunnel), address)),
+    ]
+}
+
 fn real_server(v6: bool) -> impl Strategy<Value = RealServer> {
-    let forward = prop_oneof![Just(ForwardMethod::DirectRouting), Just(ForwardMethod::Local)];
     let name = option::of(any::<String>().prop_map(|name| {
         let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
         if name.is_empty() { "web".to_owned() } else { name }
     }));
-    (name, address(v6), 0..=WEIGHT_MAX, forward, option::of(interface())).prop_map(
-        |(name, address, weight, forward, interface)| RealServer {
+    (name, end(v6), 0..=WEIGHT_MAX, option::of(interface())).prop_map(
+        |(name, (forward, address), weight, interface)| RealServer {
             name,
             address,
             port: 0,
             weight,
             forward,
-            interface: interface.filter(|_| forward == ForwardMethod::DirectRouting),
+            interface: interface.filter(|_| forward != ForwardMethod::Local),
         },
     )
 }
@@ -212,15 +246,23 @@ fn write_director(text: &mut String, director: &Director) {
 }
 
 fn write_service(text: &mut String, service: &VirtualService) {
-    let VirtualService { id: ServiceId { protocol, address, port }, scheduler, check, real_servers } =
-        service;
+    let VirtualService { id, scheduler, scheduler_flags, ring_size, check, real_servers } = service;
+    let ServiceId { protocol, address, port } = id;
     let protocol = match protocol {
         Protocol::Tcp => "tcp",
         Protocol::Udp => "udp",
     };
     let address = SocketAddr::new(*address, *port);
     writeln!(text, "[[virtual_service]]\nprotocol = '{protocol}'\naddress = '{address}'").unwrap();
+    let scheduler = scheduler.label();
     writeln!(text, "scheduler = '{scheduler}'").unwrap();
+    let SchedulerFlags { port, fallback } = scheduler_flags;
+    let flags = [(port, "port"), (fallback, "fallback")].into_iter().filter(|(is_set, _)| **is_set);
+    let flags: Vec<_> = flags.map(|(_, flag)| format!("'{scheduler}-{flag}'")).collect();
+    writeln!(text, "scheduler_flags = [{}]", flags.join(", ")).unwrap();
+    if *ring_size != RingSize::default() {
+        writeln!(text, "ring_size = {}", ring_size.slots()).unwrap();
+    }
     if let Some(Check { kind: CheckKind::Tcp { port }, interval, timeout, rise, fall }) = check {
         writeln!(text, "[virtual_service.check]\ntype = 'tcp'\nrise = {rise}\nfall = {fall}").unwrap();
         writeln!(text, "interval = '{}ms'\ntimeout = '{}ms'", interval.as_millis(), timeout.as_millis())
@@ -230,13 +272,24 @@ fn write_service(text: &mut String, service: &VirtualService) {
         }
     }
     for RealServer { name, address, port, weight, forward, interface } in real_servers {
-        let forward = match forward {
-            ForwardMethod::DirectRouting => "direct-routing",
-            ForwardMethod::Local => "local",
+        let (forward, tunnel) = match forward {
+            ForwardMethod::DirectRouting => ("direct-routing", None),
+            ForwardMethod::Local => ("local", None),
+            ForwardMethod::Tunnel(tunnel) => ("tunnel", Some(tunnel)),
         };
         let address = SocketAddr::new(*address, *port);
         writeln!(text, "[[virtual_service.real_server]]\naddress = '{address}'\nweight = {weight}").unwrap();
         writeln!(text, "forward = '{forward}'").unwrap();
+        match tunnel {
+            None => {}
+            Some(Tunnel::Ipip) => writeln!(text, "tunnel = {{ type = 'ipip' }}").unwrap(),
+            Some(Tunnel::Gue { port, checksum }) => {
+                writeln!(text, "tunnel = {{ type = 'gue', port = {port}, checksum = {checksum} }}").unwrap();
+            }
+            Some(Tunnel::Gre { checksum }) => {
+                writeln!(text, "tunnel = {{ type = 'gre', checksum = {checksum} }}").unwrap();
+            }
+        }
         for (key, value) in [("name", name), ("interface", interface)] {
             if let Some(value) = value {
                 writeln!(text, "{key} = {}", serde_json::to_string(value).unwrap()).unwrap();

@@ -3,7 +3,7 @@
 //! Who writes LVS's or keepalived's spelling, or asks for what they have and this has not yet, is told.
 
 use super::error::Problem;
-use crate::model::{AddressOwner, ForwardMethod, Protocol, Scheduler, XdpMode};
+use crate::model::{AddressOwner, ForwardMethod, Protocol, Scheduler, Tunnel, XdpMode};
 
 /// The words that one key takes.
 pub(super) struct Words<T: 'static> {
@@ -25,15 +25,56 @@ pub(super) static PROTOCOL: Words<Protocol> = Words {
 
 pub(super) static SCHEDULER: Words<Scheduler> = Words {
     what: "scheduler",
-    known: &[("rr", Scheduler::Rr), ("wrr", Scheduler::Wrr)],
+    known: &[
+        ("rr", Scheduler::Rr),
+        ("wrr", Scheduler::Wrr),
+        ("lc", Scheduler::Lc),
+        ("wlc", Scheduler::Wlc),
+        ("sed", Scheduler::Sed),
+        ("nq", Scheduler::Nq),
+        ("fo", Scheduler::Fo),
+        ("ovf", Scheduler::Ovf),
+        ("sh", Scheduler::Sh),
+        ("dh", Scheduler::Dh),
+        ("mh", Scheduler::Mh),
+        ("maglev", Scheduler::Maglev),
+    ],
     elsewhere: &[],
-    // ipvsadm(8), then our own.
-    not_yet: &["lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh", "twos", "maglev"],
+    not_yet: &["lblc", "lblcr", "twos"],
+};
+
+/// A scheduler's flags; what a flag does is the same for both schedulers.
+#[derive(Clone, Copy)]
+pub(super) enum SchedulerFlag {
+    Port(Scheduler),
+    Fallback(Scheduler),
+}
+
+pub(super) static SCHEDULER_FLAG: Words<SchedulerFlag> = Words {
+    what: "scheduler flag",
+    known: &[
+        ("sh-port", SchedulerFlag::Port(Scheduler::Sh)),
+        ("sh-fallback", SchedulerFlag::Fallback(Scheduler::Sh)),
+        ("mh-port", SchedulerFlag::Port(Scheduler::Mh)),
+        ("mh-fallback", SchedulerFlag::Fallback(Scheduler::Mh)),
+    ],
+    elsewhere: &[
+        ("sh_port", "sh-port"),
+        ("sh_fallback", "sh-fallback"),
+        ("mh_port", "mh-port"),
+        ("mh_fallback", "mh-fallback"),
+    ],
+    not_yet: &[],
 };
 
 pub(super) static FORWARD_METHOD: Words<ForwardMethod> = Words {
     what: "forward method",
-    known: &[("direct-routing", ForwardMethod::DirectRouting), ("local", ForwardMethod::Local)],
+    // Which tunnel is another key's to say.
+    known: &[
+        ("direct-routing", ForwardMethod::DirectRouting),
+        ("local", ForwardMethod::Local),
+        ("tunnel", ForwardMethod::Tunnel(Tunnel::Ipip)),
+    ],
     // ipvsadm's options and its listing, keepalived's lvs_method, ldirectord's.
     elsewhere: &[
         ("dr", "direct-routing"),
@@ -45,21 +86,30 @@ pub(super) static FORWARD_METHOD: Words<ForwardMethod> = Words {
         ("direct", "direct-routing"),
         ("localhost", "local"),
         ("localnode", "local"),
+        ("tun", "tunnel"),
+        ("i", "tunnel"),
+        ("tunneling", "tunnel"),
+        ("tunnelling", "tunnel"),
+        ("ipip", "tunnel"),
+        ("gue", "tunnel"),
+        ("gre", "tunnel"),
     ],
-    not_yet: &[
-        "tunnel",
-        "tun",
-        "i",
-        "ipip",
-        "gue",
-        "gre",
-        "masquerade",
-        "masquerading",
-        "masq",
-        "m",
-        "nat",
-        "bypass",
-    ],
+    not_yet: &["masquerade", "masquerading", "masq", "m", "nat", "bypass"],
+};
+
+/// Kinds of tunnels; what else one says depends on its kind.
+#[derive(Clone, Copy)]
+pub(super) enum TunnelType {
+    Ipip,
+    Gue,
+    Gre,
+}
+
+pub(super) static TUNNEL_TYPE: Words<TunnelType> = Words {
+    what: "tunnel",
+    known: &[("ipip", TunnelType::Ipip), ("gue", TunnelType::Gue), ("gre", TunnelType::Gre)],
+    elsewhere: &[],
+    not_yet: &[],
 };
 
 pub(super) static XDP_MODE: Words<XdpMode> = Words {

@@ -1,25 +1,24 @@
 //! The owner: it alone holds the model, the facts and the tables, and brings them in line.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use lb_common::wire::{Counters, Load, ServiceKey, Tick};
+use lb_common::wire::{Counters, Load, ServiceKey};
 use rtnetlink::Handle;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::control::Request;
-use super::facts::{Facts, ServerId, checks, off_link, server_id, watched};
+use super::facts::{Facts, ServerId, checks, narrow, off_link, server_id, watched};
 use super::start::{await_checks, await_reach, load};
 use super::stop::remove_all;
-use super::{Event, Options};
+use super::{Event, Options, news};
 use crate::check::{self, Checks};
 use crate::dataplane::{
     Adoption, Attachment, Change, Dataplane as _, Held, KernelDataplane, Sweep, interface, pinned_interfaces,
 };
 use crate::model::{AddressOwner, Model};
-use crate::neighbour::{self, Neighbours, Reach};
+use crate::neighbour::{self, Neighbours};
 use crate::plan::{Health, free, plan};
 use crate::service_address;
 
@@ -58,6 +57,8 @@ pub(super) struct Director {
     neighbours: Neighbours,
     netlink: Handle,
     interfaces: BTreeSet<u32>,
+    /// What was said of tunnels that have too little room.
+    narrow: BTreeSet<String>,
     /// Load that the tables had too much in the sweep before.
     drift: Vec<Load>,
     last_apply: Instant,
@@ -114,6 +115,7 @@ impl Director {
             neighbours,
             netlink,
             interfaces: BTreeSet::new(),
+            narrow: BTreeSet::new(),
             drift: Vec::new(),
             last_apply: Instant::now(),
         }
@@ -182,15 +184,16 @@ impl Director {
     /// Walks over the flow table; returns when to do it again.
     pub(super) fn sweep(&mut self) -> Duration {
         let begin = Instant::now();
-        let sweep = self.kernel.sweep(now());
+        let sweep = match self.kernel.sweep() {
+            Ok(sweep) => sweep,
+            Err(error) => {
+                tracing::error!(%error, "the flow table is not looked through");
+                return Duration::from_secs(1);
+            }
+        };
         self.totals.expired += sweep.expired;
         self.correct_loads(&sweep);
-        let named: HashSet<u32> = (0..)
-            .zip(&sweep.loads)
-            .filter(|(_, load)| **load != Load::default())
-            .map(|(number, _)| number)
-            .collect();
-        let freed = free(&self.held, |number| named.contains(&number));
+        let freed = free(&self.held, |number| sweep.named.contains(&number));
         for change in &freed {
             if let Change::FreeDestination(number) = change
                 && let Some(held) = self.held.destinations.get(number)
@@ -283,19 +286,10 @@ impl Director {
 
     fn learn_reach(&mut self, event: neighbour::Event) {
         let neighbour::Event { address, reach } = event;
-        match &reach {
-            Reach::OnLink { interface, destination, .. } => {
-                let [a, b, c, d, e, f] = destination;
-                tracing::info!(%address, interface, "is at {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
-            }
-            Reach::Unresolved { .. } => {
-                tracing::warn!(%address, "nobody answers for this address on the link");
-            }
-            Reach::Local => tracing::info!(%address, "is this host"),
-            Reach::Routed { gateway, .. } => {
-                tracing::error!(%address, %gateway, "is behind a router now: direct routing can't reach it");
-            }
-            Reach::Unreachable { why } => tracing::error!(%address, "can't be reached: {why}"),
+        // What it means depends on the forward methods.
+        match off_link(&self.model, &BTreeMap::from([(address, reach.clone())])) {
+            Some(line) => tracing::error!("{line}"),
+            None => news::say(address, &reach),
         }
         self.facts.reach.insert(address, reach);
     }
@@ -308,6 +302,7 @@ impl Director {
 
     /// Brings the tables in line with what is wanted now.
     async fn apply(&mut self) -> anyhow::Result<()> {
+        self.warn_of_narrow_tunnels();
         let wanted = self.facts.wanted(&self.model, &self.interfaces);
         let changes = plan(&self.held, &wanted, |service| self.kernel.picks(service))?;
         if changes.is_empty() {
@@ -316,6 +311,15 @@ impl Director {
         tokio::time::sleep_until(self.last_apply + GRACE).await;
         self.carry_out(&changes)?;
         Ok(())
+    }
+
+    /// Says of each tunnel that has too little room what is wrong, once until it changes.
+    fn warn_of_narrow_tunnels(&mut self) {
+        let narrow = narrow(&self.model, &self.facts.reach);
+        for line in narrow.difference(&self.narrow) {
+            tracing::warn!("{line}");
+        }
+        self.narrow = narrow;
     }
 
     fn carry_out(&mut self, changes: &[Change]) -> Result<(), crate::dataplane::Error> {
@@ -467,10 +471,4 @@ impl Director {
         }
         self.drift = drift;
     }
-}
-
-/// The time as the program sees it.
-fn now() -> Tick {
-    let time = clock_gettime(ClockId::MonotonicCoarse);
-    Tick::from_nanoseconds((time.tv_sec * 1_000_000_000 + time.tv_nsec).cast_unsigned())
 }

@@ -6,16 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use lb_common::wire::{
-    DESTINATION_DOWN, DESTINATION_REMOVED, Destination, FORWARD_DIRECT, FORWARD_LOCAL, Family, ServiceKey,
-    Timeouts,
-};
+use lb_common::wire::{DESTINATION_DOWN, DESTINATION_REMOVED, Destination, ServiceKey, Timeouts};
 
 use crate::check;
-use crate::dataplane::Held;
+use crate::dataplane::{Held, clock};
 use crate::model::{ForwardMethod, Model, Peer, RealServer, ServiceId, VirtualService};
 use crate::neighbour::Reach;
 use crate::plan::{Health, Wanted, WantedDestination, WantedService};
+use way::Way;
+
+mod way;
 
 /// A real server of a service.
 pub(super) type ServerId = (ServiceId, IpAddr, u16);
@@ -87,6 +87,7 @@ impl Facts {
                 seconds(model.director.timeouts.tcp),
                 seconds(model.director.timeouts.tcp_fin),
                 seconds(model.director.timeouts.udp),
+                clock(),
             ),
         }
     }
@@ -97,45 +98,29 @@ impl Facts {
             .real_servers
             .iter()
             .map(|server| WantedDestination {
-                destination: self.destination(key, server),
+                destination: self.destination(service, server),
                 health: *self.health.get(&server_id(service, server)).unwrap_or(&Health::Unknown),
             })
             .collect();
-        WantedService { key, scheduler: service.scheduler, destinations }
+        WantedService {
+            flags: service.scheduler_flags,
+            ring_size: service.ring_size,
+            ..WantedService::new(key, service.scheduler, destinations)
+        }
     }
 
-    fn destination(&self, service: ServiceKey, server: &RealServer) -> Destination {
-        let address = address_bytes(server.address);
-        let port = server.port.to_be_bytes();
-        let (mut ethernet, mut interface) = ([0; 12], 0);
-        let mut forward = FORWARD_DIRECT;
-        match (server.forward, self.reach.get(&server.address)) {
-            // As LVS does: who is this host needs no frame.
-            (ForwardMethod::Local, _) | (_, Some(Reach::Local)) => forward = FORWARD_LOCAL,
-            (_, Some(Reach::OnLink { interface: index, source, destination, .. })) => {
-                ethernet[..6].copy_from_slice(destination);
-                ethernet[6..].copy_from_slice(source);
-                interface = *index;
-            }
-            (_, Some(Reach::Unresolved { interface: index, .. })) => interface = *index,
-            (_, Some(Reach::Routed { .. } | Reach::Unreachable { .. })) => {}
-            (_, None) => {
-                if let Some(believed) = self.believed.get(&(service, address, port)) {
-                    (ethernet, interface, forward) =
-                        (believed.ethernet, believed.interface, believed.forward);
-                }
-            }
-        }
-        Destination {
-            ethernet,
-            interface,
-            address,
-            service,
-            weight: server.weight,
-            port,
-            forward,
-            reserved: 0,
-        }
+    fn destination(&self, service: &VirtualService, server: &RealServer) -> Destination {
+        let key = service_key(&service.id);
+        let inner = way::family(service.id.address);
+        let (address, port) = (address_bytes(server.address), server.port.to_be_bytes());
+        let way = match self.reach.get(&server.address) {
+            Some(reach) => Way::new(server, inner, reach),
+            None => match self.believed.get(&(key, address, port)) {
+                Some(found) => Way::believed(server, inner, found),
+                None => Way::nowhere(server.forward),
+            },
+        };
+        Destination { weight: server.weight, ..way.destination(key, address, port) }
     }
 
     fn peers(&self, model: &Model) -> BTreeSet<[u8; 6]> {
@@ -150,10 +135,10 @@ impl Facts {
     }
 }
 
-/// Addresses that netlink is to follow: real servers by direct routing, and peer directors.
+/// Addresses that netlink is to follow: real servers that are sent frames, and peer directors.
 pub(super) fn watched(model: &Model) -> BTreeSet<IpAddr> {
     let servers = servers(model)
-        .filter(|(_, server)| server.forward == ForwardMethod::DirectRouting)
+        .filter(|(_, server)| server.forward != ForwardMethod::Local)
         .map(|(_, server)| server.address);
     let peers = model.director.peers.iter().filter_map(|peer| match peer {
         Peer::Address(address) => Some(*address),
@@ -183,18 +168,22 @@ pub(super) fn checks(
     checks
 }
 
-/// A real server that direct routing can't reach, in words; `None` if all can be.
+/// A real server that its forward method can't get to, in words; `None` if all can be reached.
 pub(super) fn off_link(model: &Model, reach: &BTreeMap<IpAddr, Reach>) -> Option<String> {
-    servers(model).filter(|(_, server)| server.forward == ForwardMethod::DirectRouting).find_map(|(service, server)| {
-        let why = match reach.get(&server.address)? {
-            Reach::OnLink { .. } | Reach::Unresolved { .. } | Reach::Local => return None,
-            Reach::Routed { gateway, .. } => {
-                format!("it is reached through the router {gateway}, and direct routing only gets to servers on the link")
-            }
-            Reach::Unreachable { why } => why.to_string(),
-        };
+    servers(model).find_map(|(service, server)| {
+        let why = way::obstacle(server, reach.get(&server.address)?)?;
         Some(format!("{}: real server {}: {why}", service.id, server.address))
     })
+}
+
+/// Each tunnel that has less room than the IPv6 in it needs, in words.
+pub(super) fn narrow(model: &Model, reach: &BTreeMap<IpAddr, Reach>) -> BTreeSet<String> {
+    let narrow = servers(model).filter_map(|(service, server)| {
+        let inner = way::family(service.id.address);
+        let why = way::narrowness(server, inner, reach.get(&server.address)?)?;
+        Some(format!("{}: real server {}: {why}", service.id, server.address))
+    });
+    narrow.collect()
 }
 
 /// The key of a service in the tables.
@@ -203,10 +192,7 @@ pub(super) fn service_key(id: &ServiceId) -> ServiceKey {
         address: address_bytes(id.address),
         port: id.port.to_be_bytes(),
         protocol: id.protocol as u8,
-        family: match id.address {
-            IpAddr::V4(_) => Family::V4 as u8,
-            IpAddr::V6(_) => Family::V6 as u8,
-        },
+        family: way::family(id.address) as u8,
         reserved: [0; 4],
     }
 }
@@ -235,3 +221,6 @@ fn servers(model: &Model) -> impl Iterator<Item = (&VirtualService, &RealServer)
 fn seconds(duration: std::time::Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 mod control;
 mod director;
 mod facts;
+mod news;
 mod packets;
 mod report;
 mod start;

@@ -160,8 +160,9 @@ pub(super) async fn await_checks(
 fn open_tables(model: &Model, options: &Options) -> anyhow::Result<(KernelDataplane, Adoption)> {
     prepare_pins(&options.pins)?;
     let cpus = aya::util::nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?;
-    let sizes =
-        Sizes::of(&model.director.tables, u32::try_from(cpus)?, seed()?, Timeouts::new(900, 120, 300));
+    let clock = dataplane::clock();
+    let timeouts = Timeouts::new(900, 120, 300, clock);
+    let sizes = Sizes::of(&model.director.tables, u32::try_from(cpus)?, seed()?, timeouts, clock);
     let (kernel, adoption) = KernelDataplane::load(&sizes, Some(&options.pins), options.debug_packets)?;
     match adoption {
         Adoption::New => tracing::info!(tables = kernel.sizes().describe(), "tables made"),

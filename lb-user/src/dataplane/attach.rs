@@ -12,7 +12,8 @@ use aya::programs::{ProgramError, loaded_programs};
 use rtnetlink::Handle;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage, LinkXdp, XdpAttached};
 
-use super::kernel::{KernelDataplane, remove_pin};
+use super::kernel::KernelDataplane;
+use super::pins::remove_pin;
 use super::{Error, remove_pinned_tables};
 use crate::model::XdpMode;
 

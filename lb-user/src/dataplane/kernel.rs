@@ -1,44 +1,42 @@
-//! The kernel's tables: loads the object, maps its arrays, carries out changes, attaches.
+//! The kernel's tables: read, changed step by step, counted, swept.
 //!
 //! With a directory of pins, tables outlive the daemon: whoever comes next finds and adopts them.
 
-use std::collections::BTreeSet;
-use std::os::fd::AsFd as _;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use aya::maps::{HashMap, Map, MapData, MapError, xdp::DevMapHash};
-use aya::programs::Xdp;
+use aya::Ebpf;
+use aya::maps::{HashMap, MapData, MapError, ProgramArray, xdp::DevMapHash};
 use aya::programs::links::FdLink;
-use aya::{Ebpf, EbpfLoader};
+use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use lb_common::verdict::Verdict;
 use lb_common::wire::{
-    Admission, BUSY, Counters, Destination, DestinationHead, EMPTY, LINE_SLOTS, Line, Load, RING_CHUNK,
-    RingSpan, Service, ServiceKey, Settings, State, Tick, VERDICT_STRIDE, VERSION, entry_destination,
+    Admission, BUSY, Counters, Destination, DestinationHead, EMPTY, LINE_SLOTS, Layout, Line, Load, Part,
+    RING_CHUNK, RingSpan, Service, ServiceKey, Settings, State, Tick, VERDICT_STRIDE, entry_destination,
 };
 
+use super::load::{load_object, map_array, map_tables, take};
 use super::mapped::MappedArray;
 use super::memory::{bytes_of_peer, peer_filter, word_of_peer};
-use super::{Change, Dataplane, Error, Held, HeldDestination, HeldService, OBJECT, Sizes, VerdictCounts};
+use super::pins::pinned_settings;
+use super::{Change, Dataplane, Error, Held, HeldDestination, HeldService, Sizes, VerdictCounts};
 
 /// Offsets of the words of a [`Service`] that change while the program runs.
 const SERVICE_RING: usize = std::mem::offset_of!(Service, ring);
 const SERVICE_PICKS: usize = std::mem::offset_of!(Service, picks);
+/// The word of scheduler and flags.
+const SERVICE_SCHEDULER: usize = std::mem::offset_of!(Service, scheduler);
+const _: () = assert!(SERVICE_SCHEDULER.is_multiple_of(8));
 
-/// Maps that are pinned: all but read-only data and the log.
-const PINNED: [&str; 12] = [
-    "SETTINGS",
-    "ADMISSION",
-    "PEERS",
-    "SERVICE_INDEX",
-    "SERVICES",
-    "RINGS",
-    "DESTINATION_HEADS",
-    "DESTINATIONS",
-    "FLOWS",
-    "COUNTERS",
-    "LOADS",
-    "VERDICTS",
+/// The programs that others leave packets to, in the order of their places in the map `PROGRAMS`.
+const PROGRAMS: [&str; 6] = [
+    "director_long_way",
+    "director_open",
+    "director_forward",
+    "director_answer",
+    "director_tell",
+    "director_choose",
 ];
 
 /// Whether tables were made or found.
@@ -70,8 +68,10 @@ pub struct KernelDataplane {
     loads: MappedArray<Load>,
     verdicts: MappedArray<[u64; VERDICT_STRIDE]>,
     peers: HashMap<MapData, u64, u32>,
+    addresses: HashMap<MapData, [u8; size_of::<ServiceKey>()], u32>,
     service_index: HashMap<MapData, [u8; size_of::<ServiceKey>()], u32>,
     interfaces: DevMapHash<MapData>,
+    programs: ProgramArray<MapData>,
 }
 
 impl KernelDataplane {
@@ -86,26 +86,30 @@ impl KernelDataplane {
         let sizes = found.map_or_else(|| wanted.clone(), Sizes::from_settings);
         let mut ebpf = load_object(&sizes, pins, debug)?;
         let Settings { lines, destinations, services, ring_slots, cpus, .. } = sizes.settings();
+        let layout = Layout::of(&sizes.settings());
+        let tables = map_tables(&ebpf, layout.bytes)?;
         let mut dataplane = Self {
-            settings: map_array(&mut ebpf, "SETTINGS", 1)?,
-            admission: map_array(&mut ebpf, "ADMISSION", 1)?,
+            settings: MappedArray::part(&tables, 0, 1),
+            admission: MappedArray::part(&tables, Layout::ADMISSION, 1),
             services: map_array(&mut ebpf, "SERVICES", services)?,
             rings: map_array(&mut ebpf, "RINGS", ring_slots / RING_CHUNK)?,
-            heads: map_array(&mut ebpf, "DESTINATION_HEADS", destinations)?,
-            destinations: map_array(&mut ebpf, "DESTINATIONS", 2 * destinations)?,
-            flows: map_array(&mut ebpf, "FLOWS", lines)?,
-            counters: map_array(&mut ebpf, "COUNTERS", cpus * destinations)?,
+            heads: MappedArray::part(&tables, layout.offset(Part::Heads), destinations),
+            destinations: MappedArray::part(&tables, layout.offset(Part::Destinations), 2 * destinations),
+            flows: MappedArray::part(&tables, layout.offset(Part::Flows), lines),
+            counters: MappedArray::part(&tables, layout.offset(Part::Counters), cpus * destinations),
             loads: map_array(&mut ebpf, "LOADS", destinations)?,
-            verdicts: map_array(&mut ebpf, "VERDICTS", cpus)?,
+            verdicts: MappedArray::part(&tables, layout.offset(Part::Verdicts), cpus),
             peers: take(&mut ebpf, "PEERS")?,
+            addresses: take(&mut ebpf, "ADDRESSES")?,
             service_index: take(&mut ebpf, "SERVICE_INDEX")?,
             interfaces: take(&mut ebpf, "INTERFACES")?,
+            programs: take(&mut ebpf, "PROGRAMS")?,
             ebpf,
             pins: pins.map(Path::to_path_buf),
             attached: Vec::new(),
             sizes,
         };
-        dataplane.program_mut()?.load().map_err(Error::Program)?;
+        dataplane.load_programs()?;
         let adoption = if found.is_some() {
             let same = |a: Settings, b: Settings| {
                 (a.lines, a.destinations, a.services, a.ring_slots)
@@ -130,7 +134,48 @@ impl KernelDataplane {
         &mut self.ebpf
     }
 
-    /// The program, for whoever runs or measures it.
+    /// The time as the programs see it.
+    pub fn now(&self) -> Result<Tick, Error> {
+        Ok(self.sizes.clock().tick(self.jiffies()?))
+    }
+
+    /// The kernel's jiffies, asked of a program: no system call tells them.
+    pub fn jiffies(&self) -> Result<u64, Error> {
+        let clock: &Xdp =
+            self.ebpf.program("clock").ok_or_else(missing_program)?.try_into().map_err(Error::Program)?;
+        // A test run takes no shorter frame.
+        let mut frame = [0; 14];
+        let given = frame;
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&given);
+        options.data_out = Some(&mut frame);
+        clock.test_run(options).map_err(Error::Program)?;
+        let [jiffies @ .., _, _, _, _, _, _] = frame;
+        Ok(u64::from_ne_bytes(jiffies))
+    }
+
+    /// Loads every program; nothing is attached yet, and what is goes on with what it has.
+    fn load_programs(&mut self) -> Result<(), Error> {
+        // The one that is attached last: all that it leaves packets to is there then.
+        for name in ["clock"].into_iter().chain(PROGRAMS.into_iter().rev()).chain(["director"]) {
+            let program: &mut Xdp = self
+                .ebpf
+                .program_mut(name)
+                .ok_or_else(missing_program)?
+                .try_into()
+                .map_err(Error::Program)?;
+            program.load().map_err(Error::Program)?;
+            if let Some(place) = PROGRAMS.iter().position(|program| *program == name) {
+                let program = program.fd().map_err(Error::Program)?;
+                self.programs
+                    .set(place as u32, program, 0)
+                    .map_err(|source| Error::Map { map: "PROGRAMS", source })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The program that is attached, for whoever runs or measures it.
     pub fn program(&self) -> Result<&Xdp, Error> {
         let program = self.ebpf.program("director").ok_or_else(missing_program)?;
         program.try_into().map_err(Error::Program)
@@ -170,13 +215,20 @@ impl KernelDataplane {
         counts
     }
 
+    /// A copy of the flow table. What is written meanwhile may be in it or not.
+    pub fn lines(&self) -> impl Iterator<Item = Line> + '_ {
+        (0..self.flows.len()).map(|index| self.flows.read(index))
+    }
+
     /// Walks the flow table: ends what has expired, and counts what is there.
-    pub fn sweep(&self, now: Tick) -> Sweep {
+    pub fn sweep(&self) -> Result<Sweep, Error> {
+        let now = self.now()?;
         let timeouts = self.settings.read(0).timeouts;
         let mut sweep = Sweep {
             states: [0; State::ALL.len()],
             expired: 0,
             loads: vec![Load::default(); self.loads.len()],
+            named: HashSet::new(),
         };
         for index in 0..self.flows.len() {
             for slot in 0..LINE_SLOTS {
@@ -192,17 +244,19 @@ impl KernelDataplane {
                 if timeouts.is_over(state_word, now) {
                     if word.compare_exchange(entry, EMPTY, Release, Relaxed).is_ok() {
                         sweep.expired += 1;
-                        self.add_load(number, State::activity(state_word), -1);
+                        self.add_load(number, State::activity(state_word), -State::weight(state_word));
                     }
                     continue;
                 }
                 sweep.states[state as usize] += 1;
+                // What the kernel got has a number that no destination has.
                 if let Some(load) = sweep.loads.get_mut(number as usize) {
-                    load.connections[State::activity(state_word)] += 1;
+                    load.connections[State::activity(state_word)] += State::weight(state_word);
+                    sweep.named.insert(number);
                 }
             }
         }
-        sweep
+        Ok(sweep)
     }
 
     /// Takes from a destination's load what a race has left in it.
@@ -255,9 +309,10 @@ impl Dataplane for KernelDataplane {
         let mut held = Held::empty(self.settings.read(0));
         for pair in &self.service_index {
             let (key, index) = pair.map_err(|source| Error::Map { map: "SERVICE_INDEX", source })?;
-            let Service { ring, scheduler, .. } = self.services.read(index as usize);
+            let Service { ring, scheduler, flags, .. } = self.services.read(index as usize);
             let span = RingSpan::from_word(ring);
-            let service = HeldService { key: bytemuck::cast(key), scheduler, span, ring: self.ring(span) };
+            let (key, ring) = (bytemuck::cast(key), self.ring(span));
+            let service = HeldService { key, scheduler, flags, span, ring };
             held.services.insert(index, service);
         }
         for number in 1..self.heads.len() {
@@ -309,12 +364,10 @@ impl Dataplane for KernelDataplane {
             }
             Change::WriteRing { first, slots } => self.write_ring(*first, slots),
             Change::PutService { index, service } => self.services.write(*index as usize, *service),
-            Change::PublishRing { index, ring, picks, scheduler } => {
-                let old = self.services.read(*index as usize);
-                if old.scheduler != *scheduler {
-                    // No word that the program reads differs.
-                    self.services.write(*index as usize, Service { scheduler: *scheduler, ..old });
-                }
+            Change::PublishRing { index, ring, picks, scheduler, flags } => {
+                // The rest of this word is reserved.
+                let how = u64::from_ne_bytes([*scheduler, *flags, 0, 0, 0, 0, 0, 0]);
+                self.services.word(*index as usize, SERVICE_SCHEDULER).store(how, Release);
                 self.services.word(*index as usize, SERVICE_RING).store(ring.to_word(), Release);
                 self.services.word(*index as usize, SERVICE_PICKS).store(*picks, Release);
             }
@@ -327,6 +380,9 @@ impl Dataplane for KernelDataplane {
                 .remove(&key_bytes(*key))
                 .map_err(|source| Error::Map { map: "SERVICE_INDEX", source })?,
             Change::FreeService(index) => self.services.write(*index as usize, bytemuck::Zeroable::zeroed()),
+            Change::SetAddresses(addresses) => {
+                self.set_addresses(addresses).map_err(|source| Error::Map { map: "ADDRESSES", source })?;
+            }
             Change::SetAdmission(admission) => {
                 for (word, bits) in admission.words.iter().enumerate() {
                     self.admission.word(0, 8 * word).store(*bits, Relaxed);
@@ -340,6 +396,19 @@ impl Dataplane for KernelDataplane {
 impl KernelDataplane {
     fn publish_head(&self, number: u32, head: DestinationHead) {
         self.heads.word(number as usize, 0).store(head.to_word(), Release);
+    }
+
+    fn set_addresses(&mut self, addresses: &BTreeSet<ServiceKey>) -> Result<(), MapError> {
+        let held: Result<BTreeSet<[u8; 24]>, MapError> = self.addresses.keys().collect();
+        let held = held?;
+        let wanted: BTreeSet<[u8; 24]> = addresses.iter().copied().map(key_bytes).collect();
+        for key in held.difference(&wanted) {
+            self.addresses.remove(key)?;
+        }
+        for key in wanted.difference(&held) {
+            self.addresses.insert(key, 1, 0)?;
+        }
+        Ok(())
     }
 
     fn set_peers(&mut self, peers: &BTreeSet<[u8; 6]>) -> Result<(), MapError> {
@@ -366,103 +435,14 @@ pub struct Sweep {
     pub states: [u64; State::ALL.len()],
     /// Entries that were ended.
     pub expired: u64,
-    /// Live entries by destination.
+    /// Connections by destination.
     pub loads: Vec<Load>,
-}
-
-/// Takes away all pinned tables in a directory. Links that are pinned there are not touched.
-pub(super) fn remove_pinned_tables(directory: &Path) -> Result<(), Error> {
-    for name in PINNED {
-        remove_pin(&directory.join(name))?;
-    }
-    Ok(())
-}
-
-pub(super) fn remove_pin(path: &Path) -> Result<(), Error> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::Pin { path: path.to_path_buf(), why: format!("can't be removed: {error}") })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The settings of the tables that are pinned in a directory, if there are any that were finished.
-fn pinned_settings(directory: &Path) -> Result<Option<Settings>, Error> {
-    let path = directory.join("SETTINGS");
-    if !path.exists() {
-        remove_pinned_tables(directory)?;
-        return Ok(None);
-    }
-    let wrong = |why: String| Error::Pin { path: path.clone(), why };
-    let map = MapData::from_pin(&path).map_err(|error| wrong(format!("is not a map: {error}")))?;
-    let info = map.info().map_err(|error| wrong(format!("can't be asked: {error}")))?;
-    if info.value_size() as usize != size_of::<Settings>() {
-        return Err(wrong("belongs to another version of lb; `lb stop` removes it".into()));
-    }
-    let settings = MappedArray::<Settings>::new(map.fd().as_fd(), 1)
-        .map_err(|source| Error::Mmap { map: "SETTINGS", source })?
-        .read(0);
-    match settings.version {
-        VERSION => Ok(Some(settings)),
-        0 => {
-            // Whoever began with these tables did not come to their end.
-            remove_pinned_tables(directory)?;
-            Ok(None)
-        }
-        other => Err(wrong(format!(
-            "holds tables of version {other}, and this lb makes version {VERSION}: \
-             run `lb stop` with the lb that made them; connections then begin anew"
-        ))),
-    }
-}
-
-fn load_object(sizes: &Sizes, pins: Option<&Path>, debug: bool) -> Result<Ebpf, Error> {
-    let settings = sizes.settings();
-    let mut loader = EbpfLoader::new();
-    let debug = u32::from(debug);
-    let arrays = sizes.arrays();
-    for (name, values, _) in &arrays {
-        loader.map_max_entries(name, *values);
-    }
-    loader.map_max_entries("SERVICE_INDEX", settings.services);
-    loader
-        .override_global("SEED", &settings.seed[..], true)
-        .override_global("LINES", &settings.lines, true)
-        .override_global("DESTINATION_COUNT", &settings.destinations, true)
-        .override_global("DEBUG", &debug, true);
-    if let Some(directory) = pins {
-        for name in PINNED {
-            loader.map_pin_path(name, directory.join(name));
-        }
-    }
-    loader.load(OBJECT).map_err(Error::Load)
-}
-
-fn map_array<T: bytemuck::Pod>(
-    ebpf: &mut Ebpf,
-    map: &'static str,
-    values: u32,
-) -> Result<MappedArray<T>, Error> {
-    match ebpf.map(map) {
-        Some(Map::Array(data)) => {
-            MappedArray::new(data.fd().as_fd(), values).map_err(|source| Error::Mmap { map, source })
-        }
-        _ => Err(missing_map(map)),
-    }
-}
-
-fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, map: &'static str) -> Result<T, Error> {
-    let data = ebpf.take_map(map).ok_or_else(|| missing_map(map))?;
-    data.try_into().map_err(|source| Error::Map { map, source })
+    /// Destinations that live entries name, those for fragments among them.
+    pub named: HashSet<u32>,
 }
 
 fn key_bytes(key: ServiceKey) -> [u8; size_of::<ServiceKey>()] {
     bytemuck::cast(key)
-}
-
-fn missing_map(map: &'static str) -> Error {
-    Error::Map { map, source: MapError::InvalidName { name: map.into() } }
 }
 
 fn missing_program() -> Error {

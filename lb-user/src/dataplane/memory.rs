@@ -1,7 +1,7 @@
 //! The twin of the kernel's tables: the same changes, carried out on tables in memory.
 
 use lb_common::host::MemoryTables;
-use lb_common::wire::{Admission, RingSpan, Settings, peer_bit};
+use lb_common::wire::{Admission, RingSpan, Service, Settings, peer_bit};
 
 use super::{Change, Dataplane, Error, Held, HeldDestination, HeldService};
 
@@ -28,7 +28,8 @@ impl Dataplane for MemoryDataplane {
             let service = self.tables.services[index as usize];
             let span = RingSpan::from_word(service.ring);
             let ring = self.tables.rings[span.first as usize..][..span.slots as usize].to_vec();
-            held.services.insert(index, HeldService { key, scheduler: service.scheduler, span, ring });
+            let Service { scheduler, flags, .. } = service;
+            held.services.insert(index, HeldService { key, scheduler, flags, span, ring });
         }
         for (number, head) in (0..).zip(&self.tables.heads).filter(|(_, head)| head.record != 0) {
             let destination = self.tables.destinations[head.record as usize];
@@ -67,15 +68,16 @@ impl Dataplane for MemoryDataplane {
                 tables.services[*index as usize] = *service;
                 tables.set_picks(*index, service.picks);
             }
-            Change::PublishRing { index, ring, picks, scheduler } => {
+            Change::PublishRing { index, ring, picks, scheduler, flags } => {
                 let service = &mut tables.services[*index as usize];
-                service.scheduler = *scheduler;
+                (service.scheduler, service.flags) = (*scheduler, *flags);
                 service.ring = ring.to_word();
                 tables.set_picks(*index, *picks);
             }
             Change::AddKey(key, index) => drop(tables.service_index.insert(*key, *index)),
             Change::RemoveKey(key) => drop(tables.service_index.remove(key)),
             Change::FreeService(index) => tables.services[*index as usize] = bytemuck::Zeroable::zeroed(),
+            Change::SetAddresses(addresses) => tables.addresses = addresses.iter().copied().collect(),
             Change::SetAdmission(admission) => tables.admission = Admission::clone(admission),
         }
         Ok(())

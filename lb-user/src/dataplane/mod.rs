@@ -5,23 +5,34 @@
 
 mod attach;
 mod kernel;
+mod load;
 mod mapped;
 mod memory;
 mod object;
+mod pins;
 mod sizes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lb_common::wire::{
-    Admission, Destination, DestinationHead, RingSpan, Service, ServiceKey, Settings, State, Timeouts,
+    Admission, Clock, Destination, DestinationHead, LAYOUT_BYTES_MAX, RingSpan, Service, ServiceKey,
+    Settings, State, Timeouts,
 };
 
 pub use attach::{Attachment, Interface, interface, pinned_interfaces, remove_pins};
-use kernel::remove_pinned_tables;
 pub use kernel::{Adoption, KernelDataplane, Sweep};
 pub use memory::MemoryDataplane;
 pub use object::OBJECT;
+use pins::remove_pinned_tables;
 pub use sizes::Sizes;
+
+/// The clock of the kernel that we run on: the resolution of its coarse clocks is a jiffy
+/// (Linux, `posix_get_coarse_res`).
+pub fn clock() -> Clock {
+    let jiffy = rustix::time::clock_getres(rustix::time::ClockId::MonotonicCoarse);
+    let nanoseconds = (jiffy.tv_sec * 1_000_000_000 + jiffy.tv_nsec).max(1);
+    Clock::new(u32::try_from((1_000_000_000 + nanoseconds / 2) / nanoseconds).unwrap_or(1))
+}
 
 /// One write to the tables. Every one leaves them fit for packets.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +89,8 @@ pub enum Change {
         picks: u64,
         /// The scheduler that made the ring, see [`Service::scheduler`].
         scheduler: u8,
+        /// See [`Service::flags`].
+        flags: u8,
     },
     /// Makes a service known by its key.
     AddKey(ServiceKey, u32),
@@ -85,6 +98,8 @@ pub enum Change {
     RemoveKey(ServiceKey),
     /// Clears a service that no key names any more.
     FreeService(u32),
+    /// Replaces the services' addresses, by [`ServiceKey::address_only`].
+    SetAddresses(BTreeSet<ServiceKey>),
     /// Replaces the admission filter.
     SetAdmission(Box<Admission>),
 }
@@ -123,6 +138,8 @@ pub struct HeldService {
     pub key: ServiceKey,
     /// See [`Service::scheduler`].
     pub scheduler: u8,
+    /// See [`Service::flags`].
+    pub flags: u8,
     /// Where its ring lies.
     pub span: RingSpan,
     /// Its ring.
@@ -180,17 +197,22 @@ impl Held {
                 Change::PutService { index, service } => {
                     let span = RingSpan::from_word(service.ring);
                     let ring = ring_of(&written, span);
-                    let held = HeldService { key: service.key, scheduler: service.scheduler, span, ring };
+                    let Service { key, scheduler, flags, .. } = *service;
+                    let held = HeldService { key, scheduler, flags, span, ring };
                     self.services.insert(*index, held);
                 }
-                Change::PublishRing { index, ring: span, scheduler, .. } => {
+                Change::PublishRing { index, ring: span, scheduler, flags, .. } => {
                     let ring = ring_of(&written, *span);
                     if let Some(service) = self.services.get_mut(index) {
-                        (service.span, service.ring, service.scheduler) = (*span, ring, *scheduler);
+                        (service.span, service.ring) = (*span, ring);
+                        (service.scheduler, service.flags) = (*scheduler, *flags);
                     }
                 }
                 Change::FreeService(index) => drop(self.services.remove(index)),
-                Change::AddKey(..) | Change::RemoveKey(_) | Change::SetAdmission(_) => {}
+                Change::AddKey(..)
+                | Change::RemoveKey(_)
+                | Change::SetAddresses(_)
+                | Change::SetAdmission(_) => {}
             }
         }
     }
@@ -229,6 +251,17 @@ pub enum Error {
         interface: u32,
         /// What the kernel said.
         source: aya::maps::xdp::XdpMapError,
+    },
+    /// The tables that every packet may read are larger together than a program can reach into.
+    #[error(
+        "[tables] makes tables of {megabytes} MB, and programs reach no further than {most} MB into \
+         them: lower flows (34 bytes each) or destinations (136 bytes each, and 32 for every CPU)",
+        megabytes = bytes.div_ceil(1_000_000),
+        most = LAYOUT_BYTES_MAX / 1_000_000
+    )]
+    TooLarge {
+        /// Their size.
+        bytes: u64,
     },
     /// A map could not be mapped into memory.
     #[error("map {map} could not be mapped into memory: {source}")]

@@ -1,7 +1,7 @@
 //! How large each table is, from what the config asks for, and what memory that takes.
 
 use lb_common::wire::{
-    Admission, Counters, Destination, Line, Load, RING_CHUNK, Seed, Service, Settings, Timeouts,
+    Admission, Clock, Counters, Destination, Line, Load, RING_CHUNK, Seed, Service, Settings, Timeouts,
     VERDICT_STRIDE, VERSION,
 };
 
@@ -18,7 +18,7 @@ impl Sizes {
     ///
     /// The flow table gets 2^19 lines of five for a million flows and in proportion: at 2.6 slots a
     /// flow, both lines of a new flow are as good as never full.
-    pub fn of(tables: &TableSizes, cpus: u32, seed: Seed, timeouts: Timeouts) -> Self {
+    pub fn of(tables: &TableSizes, cpus: u32, seed: Seed, timeouts: Timeouts, clock: Clock) -> Self {
         let lines = (u64::from(tables.flows) * (1 << 19)).div_ceil(1_000_000).max(16);
         Self {
             settings: Settings {
@@ -29,6 +29,8 @@ impl Sizes {
                 services: tables.services,
                 ring_slots: tables.ring_slots.next_multiple_of(RING_CHUNK),
                 cpus,
+                hz: clock.hz(),
+                reserved: 0,
                 seed,
                 peer_filter: 0,
                 timeouts,
@@ -47,7 +49,12 @@ impl Sizes {
         self.settings
     }
 
-    /// Every array: its map's name, its number of values, the bytes of one.
+    /// The rate of jiffies by which the tables tell the time.
+    pub const fn clock(&self) -> Clock {
+        Clock::new(self.settings.hz)
+    }
+
+    /// Every table: its name, its number of values, the bytes of one.
     pub fn arrays(&self) -> [(&'static str, u32, usize); 9] {
         let Settings { lines, destinations, services, ring_slots, cpus, .. } = self.settings;
         [
@@ -91,7 +98,7 @@ mod tests {
     #[test]
     fn a_million_flows_take_34_megabytes() {
         let tables = TableSizes { flows: 1_000_000, ..TableSizes::default() };
-        let sizes = Sizes::of(&tables, 2, [1; 6], Timeouts::new(1, 1, 1));
+        let sizes = Sizes::of(&tables, 2, [1; 6], Timeouts::new(1, 1, 1, Clock::new(100)), Clock::new(100));
         let (_, lines, bytes) = sizes.arrays()[1];
         assert!(lines as usize * bytes <= 34_000_000, "{lines} lines");
     }

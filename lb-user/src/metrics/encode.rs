@@ -138,7 +138,7 @@ fn services(snapshot: &Snapshot) -> Vec<Family> {
         Family::new(Gauge, "lb_service_info", "Always 1; scheduler is how the service picks real servers.");
     families.push(info.with_all(snapshot.services.iter().map(|it| {
         let mut labels = service_labels(it.id);
-        labels.push(("scheduler", it.scheduler.to_string()));
+        labels.push(("scheduler", it.scheduler.label().to_owned()));
         (labels, 1.0)
     })));
     families

@@ -59,12 +59,12 @@ fn snapshot() -> Snapshot {
             service(Protocol::Udp, "fd00::50", vec![real_server("fd00::11", None, Health::Up)]),
         ],
         verdicts: (0..Verdict::COUNT as u64).map(|index| 100 + index).collect(),
-        evictions: [0, 1, 2, 3, 4, 5, 6, 7],
+        evictions: [0, 1, 2, 3, 4, 5, 6, 7, 8],
         flows: FlowTableSnapshot {
             slots: 2_621_440,
             expired: 12,
             sweep: Some(SweepSnapshot {
-                states: [0, 10, 20, 30, 40, 50, 60, 70],
+                states: [0, 10, 20, 30, 40, 50, 60, 70, 80],
                 ended: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
                 duration: Duration::from_millis(25),
             }),

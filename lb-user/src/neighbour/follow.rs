@@ -364,10 +364,10 @@ impl Follower {
     }
 
     fn reach(&self, address: IpAddr, path: &Path, now: Instant) -> Reach {
-        let (interface, gateway, route_mtu) = match path {
+        let (interface, gateway, route_mtu, from) = match path {
             Path::Local => return Reach::Local,
             Path::Nowhere(why) => return Reach::Unreachable { why: why.clone() },
-            Path::Out { interface, gateway, mtu } => (*interface, *gateway, *mtu),
+            Path::Out { interface, gateway, mtu, from } => (*interface, *gateway, *mtu, *from),
         };
         let Egress { mac: source, mtu } = match self.links.egress(interface) {
             Ok(egress) => egress,
@@ -377,9 +377,11 @@ impl Follower {
         let destination =
             self.hops.get(&(interface, gateway.unwrap_or(address))).and_then(|hop| hop.mac(now));
         match (gateway, destination) {
-            (Some(gateway), destination) => Reach::Routed { gateway, interface, source, destination, mtu },
-            (None, Some(destination)) => Reach::OnLink { interface, source, destination, mtu },
-            (None, None) => Reach::Unresolved { interface, source, mtu },
+            (Some(gateway), destination) => {
+                Reach::Routed { gateway, interface, source, destination, mtu, from }
+            }
+            (None, Some(destination)) => Reach::OnLink { interface, source, destination, mtu, from },
+            (None, None) => Reach::Unresolved { interface, source, mtu, from },
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How a frame gets from this host to a real server or to a peer director: the interface, its Ethernet
-//! address, the neighbour's Ethernet address and the MTU, followed by netlink and told again when they change.
+//! address, the neighbour's Ethernet address, the MTU and the address of ours that the kernel would send from,
+//! followed by netlink and told again when they change.
 //!
 //! The kernel decides, here it is only asked: the route by `RTM_GETROUTE`, once for each address and again
 //! whenever links, addresses, rules or routes change; the neighbour by its entry in the kernel's table, which
@@ -61,6 +62,10 @@ pub enum Reach {
         destination: Mac,
         /// The longest packet, in bytes from the IP header on: the interface's MTU, or the route's if less.
         mtu: u32,
+        /// The address of this host that the kernel would send from (`RTA_PREFSRC`), of the family of the
+        /// address that is asked for: the route's `src`, or else chosen from those of the interface and the
+        /// host. `None`: there is none to choose.
+        from: Option<IpAddr>,
     },
     /// On the link, but nobody answers for the address (yet). It is asked for every second.
     Unresolved {
@@ -70,6 +75,8 @@ pub enum Reach {
         source: Mac,
         /// The longest packet in bytes, as in [`Reach::OnLink`].
         mtu: u32,
+        /// The address of this host to send from, as in [`Reach::OnLink`].
+        from: Option<IpAddr>,
     },
     /// Reached through a router. Direct routing refuses it; a tunnel or masquerade sends to the router.
     Routed {
@@ -83,6 +90,8 @@ pub enum Reach {
         destination: Option<Mac>,
         /// The longest packet in bytes, as in [`Reach::OnLink`].
         mtu: u32,
+        /// The address of this host to send from, as in [`Reach::OnLink`].
+        from: Option<IpAddr>,
     },
     /// An address of this host.
     Local,

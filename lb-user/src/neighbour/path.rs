@@ -21,6 +21,8 @@ pub(super) enum Path {
         gateway: Option<IpAddr>,
         /// The route's own MTU in bytes, where it has one.
         mtu: Option<u32>,
+        /// The source address that the kernel would choose, where it has one to choose.
+        from: Option<IpAddr>,
     },
     /// To this host.
     Local,
@@ -57,7 +59,7 @@ impl Path {
     }
 
     fn unicast(route: &RouteMessage) -> Self {
-        let (mut interface, mut gateway, mut mtu) = (None, None, None);
+        let (mut interface, mut gateway, mut mtu, mut from) = (None, None, None, None);
         for attribute in &route.attributes {
             match attribute {
                 RouteAttribute::Oif(index) => interface = Some(*index),
@@ -68,6 +70,8 @@ impl Path {
                 | RouteAttribute::Via(RouteVia::Inet6(v6)) => {
                     gateway = Some(IpAddr::V6(*v6));
                 }
+                RouteAttribute::PrefSource(RouteAddress::Inet(v4)) => from = Some(IpAddr::V4(*v4)),
+                RouteAttribute::PrefSource(RouteAddress::Inet6(v6)) => from = Some(IpAddr::V6(*v6)),
                 RouteAttribute::EncapType(_) => return Self::Nowhere(Unreachable::Encapsulated),
                 RouteAttribute::Metrics(metrics) => {
                     mtu = metrics.iter().find_map(|metric| match metric {
@@ -79,7 +83,7 @@ impl Path {
             }
         }
         match interface {
-            Some(interface) => Self::Out { interface, gateway, mtu },
+            Some(interface) => Self::Out { interface, gateway, mtu, from },
             None => Self::Nowhere(Unreachable::Kernel("a route without an interface".to_owned())),
         }
     }

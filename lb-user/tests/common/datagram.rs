@@ -1,4 +1,5 @@
-//! Frames by description: Ethernet, tags, IP, TCP or UDP, each field as it should be unless it is told otherwise.
+//! Frames by description: Ethernet, tags, IP, TCP, UDP or anything, each field as it should be unless it is told
+//! otherwise.
 //!
 //! Written from the RFCs, not from the code under test: nothing of `lb_common` is used here.
 
@@ -11,10 +12,27 @@ pub(crate) const ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 0xc1];
 
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
+pub(crate) const ICMP: u8 = 1;
+pub(crate) const ICMPV6: u8 = 58;
 pub(crate) const FIN: u8 = 1;
 pub(crate) const SYN: u8 = 2;
 pub(crate) const RST: u8 = 4;
 pub(crate) const ACK: u8 = 16;
+
+/// IPv6's fragment header.
+const FRAGMENT_HEADER: u8 = 44;
+/// "Don't fragment", "more fragments" of IPv4.
+const DONT_FRAGMENT: u16 = 0x4000;
+const MORE_FRAGMENTS: u16 = 0x2000;
+
+/// Which part of a datagram a packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Of its first byte, behind the headers that every part has; a multiple of eight. From here on only the
+    /// payload is there: a part that is not the first has no transport header.
+    pub(crate) offset: u16,
+    pub(crate) has_more: bool,
+}
 
 /// One frame. What is `None` is as it should be.
 #[derive(Clone, Debug)]
@@ -27,22 +45,26 @@ pub(crate) struct Datagram {
     pub(crate) destination: IpAddr,
     /// The version in the header.
     pub(crate) version: Option<u8>,
+    /// DSCP and ECN.
+    pub(crate) class: u8,
     /// The length of the IPv4 header in the header, in words of four bytes.
     pub(crate) header_words: Option<u8>,
     /// Words of IPv4 options.
     pub(crate) option_words: u8,
     /// IPv4's total length, IPv6's payload length.
     pub(crate) ip_length: Option<u16>,
-    /// Identification, flags and offset of IPv4.
+    /// Identification, of IPv6 in its fragment header.
     pub(crate) identification: u16,
+    /// Flags and offset of IPv4, unless it is a part.
     pub(crate) fragment: u16,
+    pub(crate) part: Option<Part>,
     /// TTL or hop limit.
     pub(crate) ttl: u8,
-    /// IPv6 extension headers, eight bytes each, by their numbers.
+    /// IPv6 extension headers, eight bytes each, by their numbers. A part has its own behind them.
     pub(crate) extensions: Vec<u8>,
     /// The protocol in the header; what follows is TCP or UDP all the same.
     pub(crate) protocol: Option<u8>,
-    /// [`TCP`], [`UDP`], or only the payload.
+    /// [`TCP`], [`UDP`], or only the payload; of ICMP with a checksum.
     pub(crate) transport: u8,
     pub(crate) source_port: u16,
     pub(crate) destination_port: u16,
@@ -51,6 +73,8 @@ pub(crate) struct Datagram {
     pub(crate) tcp_option_words: u8,
     /// The data offset in the TCP header.
     pub(crate) data_offset: Option<u8>,
+    /// The checksum of TCP, UDP or ICMP.
+    pub(crate) checksum: Option<u16>,
     pub(crate) payload: Vec<u8>,
     /// Zeros behind the packet, as Ethernet pads short frames.
     pub(crate) padding: u8,
@@ -67,11 +91,13 @@ impl Datagram {
             source: source.0,
             destination: destination.0,
             version: None,
+            class: 0,
             header_words: None,
             option_words: 0,
             ip_length: None,
             identification: 0,
-            fragment: 0x4000,
+            fragment: DONT_FRAGMENT,
+            part: None,
             ttl: 64,
             extensions: Vec::new(),
             protocol: None,
@@ -81,6 +107,7 @@ impl Datagram {
             tcp_flags: if transport == TCP { SYN } else { 0 },
             tcp_option_words: 0,
             data_offset: None,
+            checksum: None,
             payload: Vec::new(),
             padding: 0,
             cut: None,
@@ -89,13 +116,20 @@ impl Datagram {
 
     /// Bytes from the IP header on, without padding.
     pub(crate) fn ip_bytes(&self) -> usize {
-        let header = if self.source.is_ipv4() { 20 + 4 * usize::from(self.option_words) } else { 40 };
-        header + 8 * self.extensions.len() + self.transport_bytes()
+        let is_v4 = self.source.is_ipv4();
+        let header = if is_v4 { 20 + 4 * usize::from(self.option_words) } else { 40 };
+        let fragment_header = if is_v4 || self.part.is_none() { 0 } else { 8 };
+        header + 8 * self.extensions.len() + fragment_header + self.transport_bytes()
+    }
+
+    fn is_later_part(&self) -> bool {
+        self.part.is_some_and(|part| part.offset > 0)
     }
 
     fn transport_bytes(&self) -> usize {
         self.payload.len()
             + match self.transport {
+                _ if self.is_later_part() => 0,
                 TCP => 20 + 4 * usize::from(self.tcp_option_words),
                 UDP => 8,
                 _ => 0,
@@ -123,7 +157,6 @@ impl Datagram {
             _ => panic!("two families in {self:?}"),
         }
         self.write_transport(frame);
-        frame.extend(&self.payload);
         frame.resize(frame.len() + usize::from(self.padding), 0);
         frame.truncate(self.cut.unwrap_or(frame.len()));
     }
@@ -131,11 +164,16 @@ impl Datagram {
     fn write_ipv4(&self, frame: &mut Vec<u8>, source: [u8; 4], destination: [u8; 4]) {
         let begin = frame.len();
         let words = self.header_words.unwrap_or(5 + self.option_words);
+        let fragment = match self.part {
+            Some(Part { offset, has_more: true }) => MORE_FRAGMENTS | (offset / 8),
+            Some(Part { offset, has_more: false }) => offset / 8,
+            None => self.fragment,
+        };
         frame.push(self.version.unwrap_or(4) << 4 | words);
-        frame.push(0);
+        frame.push(self.class);
         frame.extend(self.ip_length.unwrap_or(self.ip_bytes() as u16).to_be_bytes());
         frame.extend(self.identification.to_be_bytes());
-        frame.extend(self.fragment.to_be_bytes());
+        frame.extend(fragment.to_be_bytes());
         frame.extend([self.ttl, self.protocol.unwrap_or(self.transport), 0, 0]);
         frame.extend(source);
         frame.extend(destination);
@@ -147,43 +185,89 @@ impl Datagram {
 
     fn write_ipv6(&self, frame: &mut Vec<u8>, source: [u8; 16], destination: [u8; 16]) {
         let protocol = self.protocol.unwrap_or(self.transport);
-        let mut next = self.extensions.iter().copied().chain([protocol]);
-        frame.extend([self.version.unwrap_or(6) << 4, 0, 0, 0]);
+        let numbers: Vec<u8> =
+            self.extensions.iter().copied().chain(self.part.map(|_| FRAGMENT_HEADER)).collect();
+        let next = |index: usize| numbers.get(index).copied().unwrap_or(protocol);
+        frame.extend([self.version.unwrap_or(6) << 4 | self.class >> 4, self.class << 4, 0, 0]);
         frame.extend(self.ip_length.unwrap_or((self.ip_bytes() - 40) as u16).to_be_bytes());
-        frame.extend([next.next().unwrap_or(protocol), self.ttl]);
+        frame.extend([next(0), self.ttl]);
         frame.extend(source);
         frame.extend(destination);
-        for next in next {
-            // Length 0 is eight bytes; six of padding (PadN). For a fragment header: offset 0, the last one.
-            frame.extend([next, 0, 1, 4, 0, 0, 0, 0]);
+        for (index, &number) in numbers.iter().enumerate() {
+            if number == FRAGMENT_HEADER {
+                // Without a part: an atomic fragment.
+                let part = self.part.filter(|_| index + 1 == numbers.len());
+                let fragment = part.map_or(0, |part| part.offset | u16::from(part.has_more));
+                frame.extend([next(index + 1), 0]);
+                frame.extend(fragment.to_be_bytes());
+                frame.extend(u32::from(self.identification).to_be_bytes());
+            } else {
+                // Length 0 is eight bytes, of an authentication header too; six of padding (PadN).
+                frame.extend([next(index + 1), 0, 1, 4, 0, 0, 0, 0]);
+            }
         }
     }
 
     fn write_transport(&self, frame: &mut Vec<u8>) {
-        if !matches!(self.transport, TCP | UDP) {
-            return;
-        }
-        frame.extend(self.source_port.to_be_bytes());
-        frame.extend(self.destination_port.to_be_bytes());
-        if self.transport == TCP {
-            frame.extend([0, 0, 0, 1, 0, 0, 0, 2]);
-            frame.extend([self.data_offset.unwrap_or(5 + self.tcp_option_words) << 4, self.tcp_flags]);
-            // Window, a checksum that nobody looks at, urgent pointer.
-            frame.extend([0xff, 0xff, 0xbe, 0xef, 0, 0]);
-            frame.resize(frame.len() + 4 * usize::from(self.tcp_option_words), 1);
-        } else {
-            frame.extend((8 + self.payload.len() as u16).to_be_bytes());
-            frame.extend([0xbe, 0xef]);
+        let begin = frame.len();
+        let field = match self.transport {
+            _ if self.is_later_part() => None,
+            TCP => {
+                frame.extend(self.source_port.to_be_bytes());
+                frame.extend(self.destination_port.to_be_bytes());
+                frame.extend([0, 0, 0, 1, 0, 0, 0, 2]);
+                frame.extend([self.data_offset.unwrap_or(5 + self.tcp_option_words) << 4, self.tcp_flags]);
+                // Window, checksum, urgent pointer.
+                frame.extend([0xff, 0xff, 0, 0, 0, 0]);
+                frame.resize(frame.len() + 4 * usize::from(self.tcp_option_words), 1);
+                Some(16)
+            }
+            UDP => {
+                frame.extend(self.source_port.to_be_bytes());
+                frame.extend(self.destination_port.to_be_bytes());
+                frame.extend((8 + self.payload.len() as u16).to_be_bytes());
+                frame.extend([0, 0]);
+                Some(6)
+            }
+            ICMP | ICMPV6 if self.payload.len() >= 8 => Some(2),
+            _ => None,
+        };
+        frame.extend(&self.payload);
+        let Some(field) = field else { return };
+        let at = begin + field;
+        let checksum = self.checksum.unwrap_or_else(|| self.transport_checksum(&frame[begin..]));
+        frame[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
+    }
+
+    /// The checksum of a transport header, whose own field is zero, and what follows it.
+    fn transport_checksum(&self, bytes: &[u8]) -> u16 {
+        let pseudo: u32 = match (self.source, self.destination) {
+            _ if self.transport == ICMP => 0,
+            (IpAddr::V4(a), IpAddr::V4(b)) => sum(&a.octets()) + sum(&b.octets()),
+            (IpAddr::V6(a), IpAddr::V6(b)) => sum(&a.octets()) + sum(&b.octets()),
+            _ => 0,
+        };
+        let length = if self.transport == ICMP { 0 } else { u32::from(self.transport) + bytes.len() as u32 };
+        match complement(pseudo + length + sum(bytes)) {
+            // Nothing would say that there is none.
+            0 if self.transport == UDP => 0xffff,
+            checksum => checksum,
         }
     }
 }
 
 /// The checksum of an IPv4 header (RFC 791), computed in full; its own field counts as zero.
 pub(crate) fn header_checksum(header: &[u8]) -> [u8; 2] {
-    let words = header.chunks_exact(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
-    let mut sum: u32 = words.enumerate().filter(|&(index, _)| index != 5).map(|(_, word)| word).sum();
+    complement(sum(&header[..10]) + sum(&header[12..])).to_be_bytes()
+}
+
+fn sum(bytes: &[u8]) -> u32 {
+    bytes.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(*word.get(1).unwrap_or(&0))).sum()
+}
+
+fn complement(mut sum: u32) -> u16 {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
-    (!(sum as u16)).to_be_bytes()
+    !(sum as u16)
 }

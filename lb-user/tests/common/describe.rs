@@ -2,86 +2,138 @@
 //!
 //! ```text
 //! tcp 192.0.2.1:4000 > 10.0.0.50:80 syn ttl=1 payload=10      a packet; see `packet` for its words
-//! tcp 10.0.0.50:80 rr                                         a service
+//! icmp 198.51.100.7 > 10.0.0.50 type=3 code=1 about tcp 10.0.0.50:80 > 192.0.2.1:4000 ack
+//! tcp 10.0.0.50:80 mh mh-port ring=251                        a service
 //! 10.0.1.1 at 02:00:00:00:01:01 interface 2 weight 3 down     a real server; see `real_server`
 //! ```
 //!
 //! A word that is not known panics with the line.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use lb_user::model::{ForwardMethod, Scheduler};
+use lb_user::model::{ForwardMethod, RingSize, Scheduler, SchedulerFlags, Tunnel};
 use lb_user::plan::Health;
 
-use crate::common::datagram::{ACK, Datagram, FIN, RST, SYN, TCP, UDP};
-use crate::common::services::{Endpoint, RealServer};
+use crate::common::datagram::{ACK, Datagram, FIN, Part, RST, SYN, TCP, UDP};
+use crate::common::icmp::icmp;
+use crate::common::services::{Endpoint, MTU, RealServer};
 
 /// The frame of a line, or of `hex` and its bytes.
 pub(crate) fn packet(line: &str) -> Vec<u8> {
     let mut frame = Vec::new();
-    if let Some(digits) = line.strip_prefix("hex ") {
-        return bytes(digits);
+    match line.strip_prefix("hex ") {
+        Some(digits) => frame = bytes(digits),
+        None => datagram(line).write(&mut frame),
     }
+    frame
+}
+
+fn datagram(line: &str) -> Datagram {
+    let (line, about) = line.split_once(" about ").map_or((line, None), |(line, about)| (line, Some(about)));
     let words: Vec<&str> = line.split_whitespace().collect();
     let [transport, source, ">", destination, options @ ..] = words.as_slice() else {
         panic!("what packet is {line:?}?")
     };
-    let ends = [*source, *destination]
-        .map(|end| end.parse::<SocketAddr>().unwrap_or_else(|_| panic!("{end} in {line:?}")));
-    let [source, destination] = ends.map(|end| (end.ip(), end.port()));
-    let mut datagram = Datagram::new(transport_number(transport), source, destination);
+    let mut datagram = if *transport == "icmp" {
+        let ends = [*source, *destination]
+            .map(|end| end.parse::<IpAddr>().unwrap_or_else(|_| panic!("{end} in {line:?}")));
+        let quoted = about.map_or_else(Vec::new, |about| packet(about).split_off(14));
+        icmp(ends[0], ends[1], 0, 0, 0, &quoted)
+    } else {
+        let ends = [*source, *destination]
+            .map(|end| end.parse::<SocketAddr>().unwrap_or_else(|_| panic!("{end} in {line:?}")));
+        let [source, destination] = ends.map(|end| (end.ip(), end.port()));
+        Datagram::new(transport_number(transport), source, destination)
+    };
     datagram.tcp_flags = 0;
     for option in options {
-        let (name, value) = option.split_once('=').unwrap_or((option, ""));
-        let number = || {
-            let digits = value.strip_prefix("0x");
-            let number = digits.map_or_else(|| value.parse(), |digits| u16::from_str_radix(digits, 16));
-            number.unwrap_or_else(|_| panic!("{option} in {line:?}"))
-        };
-        match name {
-            "syn" => datagram.tcp_flags |= SYN,
-            "ack" => datagram.tcp_flags |= ACK,
-            "fin" => datagram.tcp_flags |= FIN,
-            "rst" => datagram.tcp_flags |= RST,
-            "ttl" => datagram.ttl = number() as u8,
-            "payload" => datagram.payload = vec![0x5a; usize::from(number())],
-            "padding" => datagram.padding = number() as u8,
-            "options" => datagram.option_words = number() as u8,
-            "tcp-options" => datagram.tcp_option_words = number() as u8,
-            "fragment" => datagram.fragment = number(),
-            "protocol" => datagram.protocol = Some(number() as u8),
-            "version" => datagram.version = Some(number() as u8),
-            "header-words" => datagram.header_words = Some(number() as u8),
-            "data-offset" => datagram.data_offset = Some(number() as u8),
-            "ip-length" => datagram.ip_length = Some(number()),
-            "ether-type" => datagram.ether_type = Some(number()),
-            "tag" => datagram.tags.push(number()),
-            "extension" => datagram.extensions.push(number() as u8),
-            "cut" => datagram.cut = Some(usize::from(number())),
-            "id" => datagram.identification = number(),
-            "from" => datagram.ethernet_source = ethernet(value),
-            _ => panic!("{option} in {line:?} is no word for a packet"),
-        }
+        word(&mut datagram, option, line);
     }
-    datagram.write(&mut frame);
-    frame
+    datagram
 }
 
-/// `tcp 10.0.0.50:80 rr`
-pub(crate) fn service(line: &str) -> (Endpoint, Scheduler) {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let [transport, end, scheduler] = words.as_slice() else { panic!("what service is {line:?}?") };
-    let end: SocketAddr = end.parse().unwrap_or_else(|_| panic!("{end} in {line:?}"));
-    let scheduler = match *scheduler {
-        "rr" => Scheduler::Rr,
-        "wrr" => Scheduler::Wrr,
-        _ => panic!("{scheduler} in {line:?} is no scheduler"),
+/// One word of a packet.
+fn word(datagram: &mut Datagram, option: &str, line: &str) {
+    let (name, value) = option.split_once('=').unwrap_or((option, ""));
+    let number = || {
+        let digits = value.strip_prefix("0x");
+        let number = digits.map_or_else(|| value.parse(), |digits| u16::from_str_radix(digits, 16));
+        number.unwrap_or_else(|_| panic!("{option} in {line:?}"))
     };
-    (Endpoint { protocol: transport_number(transport), address: end.ip(), port: end.port() }, scheduler)
+    match name {
+        "syn" => datagram.tcp_flags |= SYN,
+        "ack" => datagram.tcp_flags |= ACK,
+        "fin" => datagram.tcp_flags |= FIN,
+        "rst" => datagram.tcp_flags |= RST,
+        "ttl" => datagram.ttl = number() as u8,
+        "class" => datagram.class = number() as u8,
+        "payload" => datagram.payload = vec![0x5a; usize::from(number())],
+        "padding" => datagram.padding = number() as u8,
+        "options" => datagram.option_words = number() as u8,
+        "tcp-options" => datagram.tcp_option_words = number() as u8,
+        "fragment" => datagram.fragment = number(),
+        "part" => {
+            let offset = value.trim_end_matches('+');
+            let offset = offset.parse().unwrap_or_else(|_| panic!("{option} in {line:?}"));
+            datagram.part = Some(Part { offset, has_more: value.ends_with('+') });
+        }
+        "protocol" => datagram.protocol = Some(number() as u8),
+        "version" => datagram.version = Some(number() as u8),
+        "header-words" => datagram.header_words = Some(number() as u8),
+        "data-offset" => datagram.data_offset = Some(number() as u8),
+        "checksum" => datagram.checksum = Some(number()),
+        "ip-length" => datagram.ip_length = Some(number()),
+        "ether-type" => datagram.ether_type = Some(number()),
+        "tag" => datagram.tags.push(number()),
+        "extension" => datagram.extensions.push(number() as u8),
+        "cut" => datagram.cut = Some(usize::from(number())),
+        "id" => datagram.identification = number(),
+        "from" => datagram.ethernet_source = ethernet(value),
+        "type" => datagram.payload[0] = number() as u8,
+        "code" => datagram.payload[1] = number() as u8,
+        "quoted" => datagram.payload.truncate(8 + usize::from(number())),
+        _ => panic!("{option} in {line:?} is no word for a packet"),
+    }
+}
+
+/// How a service schedules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scheduling {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) flags: SchedulerFlags,
+    pub(crate) ring_size: RingSize,
+}
+
+/// `tcp 10.0.0.50:80 mh`, then any of the scheduler's flags (`mh-port`), `ring=251`.
+pub(crate) fn service(line: &str) -> (Endpoint, Scheduling) {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [transport, end, scheduler, options @ ..] = words.as_slice() else {
+        panic!("what service is {line:?}?")
+    };
+    let end: SocketAddr = end.parse().unwrap_or_else(|_| panic!("{end} in {line:?}"));
+    let mut scheduling = Scheduling {
+        scheduler: Scheduler::from_label(scheduler)
+            .unwrap_or_else(|| panic!("{scheduler} in {line:?} is no scheduler")),
+        flags: SchedulerFlags::default(),
+        ring_size: RingSize::default(),
+    };
+    for option in options {
+        match *option {
+            "sh-port" | "mh-port" => scheduling.flags.port = true,
+            "sh-fallback" | "mh-fallback" => scheduling.flags.fallback = true,
+            _ => {
+                let slots = option.strip_prefix("ring=").and_then(|slots| slots.parse().ok());
+                scheduling.ring_size = slots
+                    .and_then(RingSize::new)
+                    .unwrap_or_else(|| panic!("{option} in {line:?} is no word for a service"));
+            }
+        }
+    }
+    (Endpoint { protocol: transport_number(transport), address: end.ip(), port: end.port() }, scheduling)
 }
 
 /// An address, then any of `at ETHERNET` (else it is not resolved), `interface N` (else 1), `weight N`
-/// (else 1), `local`, `down`, `unknown`.
+/// (else 1), `local`, `tunnel KIND`, `mtu N` (else 1,500), `down`, `unknown`.
 pub(crate) fn real_server(line: &str) -> RealServer {
     let mut words = line.split_whitespace();
     let address = words.next().unwrap_or_default();
@@ -91,6 +143,7 @@ pub(crate) fn real_server(line: &str) -> RealServer {
         interface: 1,
         weight: 1,
         forward: ForwardMethod::DirectRouting,
+        mtu: MTU,
         health: Health::Up,
     };
     while let Some(word) = words.next() {
@@ -99,13 +152,29 @@ pub(crate) fn real_server(line: &str) -> RealServer {
             "at" => server.ethernet = Some(ethernet(value())),
             "interface" => server.interface = value().parse().unwrap(),
             "weight" => server.weight = value().parse().unwrap(),
+            "mtu" => server.mtu = value().parse().unwrap(),
             "local" => server.forward = ForwardMethod::Local,
+            "tunnel" => server.forward = ForwardMethod::Tunnel(tunnel(value())),
             "down" => server.health = Health::Down,
             "unknown" => server.health = Health::Unknown,
             _ => panic!("{word} in {line:?} is no word for a real server"),
         }
     }
     server
+}
+
+/// `ipip`, `gue:PORT`, `gre`; `gue-checksum:PORT`, `gre-checksum`.
+fn tunnel(word: &str) -> Tunnel {
+    let (kind, port) = word.split_once(':').unwrap_or((word, ""));
+    let port = || port.parse().unwrap_or_else(|_| panic!("what port is in {word:?}?"));
+    match kind {
+        "ipip" => Tunnel::Ipip,
+        "gue" => Tunnel::Gue { port: port(), checksum: false },
+        "gue-checksum" => Tunnel::Gue { port: port(), checksum: true },
+        "gre" => Tunnel::Gre { checksum: false },
+        "gre-checksum" => Tunnel::Gre { checksum: true },
+        _ => panic!("{word} is no tunnel"),
+    }
 }
 
 pub(crate) fn ethernet(text: &str) -> [u8; 6] {

@@ -1,11 +1,13 @@
 //! A director's tables for tests: their key, their sizes, and the kernel's side of them.
 
 use lb_common::wire::{Seed, Timeouts};
-use lb_user::dataplane::{KernelDataplane, Sizes};
+use lb_user::dataplane::{KernelDataplane, Sizes, clock};
 use lb_user::model::TableSizes;
 
 /// LVS's own idle timeouts, in seconds.
-pub(crate) const TIMEOUTS: Timeouts = Timeouts::new(900, 120, 300);
+pub(crate) fn timeouts() -> Timeouts {
+    Timeouts::new(900, 120, 300, clock())
+}
 
 /// The key of the flow hash: odd numbers without pattern, the same in every run.
 const SEED: Seed = [
@@ -18,7 +20,7 @@ const SEED: Seed = [
 ];
 
 pub(crate) fn sizes(tables: &TableSizes) -> Sizes {
-    Sizes::of(tables, aya::util::nr_cpus().unwrap() as u32, SEED, TIMEOUTS)
+    Sizes::of(tables, aya::util::nr_cpus().unwrap() as u32, SEED, timeouts(), clock())
 }
 
 /// Loads the shipped object with empty tables.

@@ -3,9 +3,14 @@
 use std::net::IpAddr;
 
 use bytemuck::Zeroable as _;
-use lb_common::wire::{Destination, FORWARD_DIRECT, FORWARD_LOCAL, ServiceKey};
-use lb_user::model::ForwardMethod;
+use lb_common::wire::{
+    Destination, FORWARD_DIRECT, FORWARD_LOCAL, FORWARD_TUNNEL, Family, OuterHeader, ServiceKey,
+};
+use lb_user::model::{ForwardMethod, Tunnel};
 use lb_user::plan::{Health, WantedDestination};
+
+/// The path that a real server has unless it is told another one: IP bytes.
+pub(crate) const MTU: u32 = 1_500;
 
 /// What a service is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +42,8 @@ pub(crate) struct RealServer {
     pub(crate) interface: u32,
     pub(crate) weight: u32,
     pub(crate) forward: ForwardMethod,
+    /// IP bytes, a tunnel's header included.
+    pub(crate) mtu: u32,
     pub(crate) health: Health,
 }
 
@@ -57,10 +64,35 @@ impl RealServer {
             forward: match self.forward {
                 ForwardMethod::DirectRouting => FORWARD_DIRECT,
                 ForwardMethod::Local => FORWARD_LOCAL,
+                ForwardMethod::Tunnel(_) => FORWARD_TUNNEL,
             },
+            outer: match self.forward {
+                ForwardMethod::Tunnel(tunnel) => self.outer_header(tunnel, service),
+                ForwardMethod::DirectRouting | ForwardMethod::Local => OuterHeader::zeroed(),
+            },
+            mtu: self.mtu,
             ..Destination::zeroed()
         };
         WantedDestination { destination, health: self.health }
+    }
+
+    fn outer_header(&self, tunnel: Tunnel, service: &Endpoint) -> OuterHeader {
+        let (from, to) = (tunnels_from(self.address), self.address);
+        let inner = if service.address.is_ipv4() { Family::V4 } else { Family::V6 };
+        let header = match tunnel {
+            Tunnel::Ipip => OuterHeader::ipip(from, to, inner),
+            Tunnel::Gue { port, checksum } => OuterHeader::gue(from, to, inner, port, checksum),
+            Tunnel::Gre { checksum } => OuterHeader::gre(from, to, inner, checksum),
+        };
+        header.unwrap()
+    }
+}
+
+/// The director's IP address that tunnels to an address come from.
+pub(crate) fn tunnels_from(to: IpAddr) -> IpAddr {
+    match to {
+        IpAddr::V4(_) => IpAddr::from([10, 0, 1, 254]),
+        IpAddr::V6(_) => IpAddr::from([0xfd00, 0, 0, 1, 0, 0, 0, 0xfe]),
     }
 }
 

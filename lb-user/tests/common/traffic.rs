@@ -1,11 +1,20 @@
-//! Random traffic with structure: packets for services, near misses, and whatever else shares the wire.
+//! Random traffic with structure: packets for services, and whatever else shares the wire.
 
 use std::net::IpAddr;
 
 use fastrand::Rng;
 
-use crate::common::datagram::{ACK, Datagram, FIN, RST, SYN, TCP, UDP};
+use crate::common::datagram::{ACK, Datagram, FIN, ICMP, ICMPV6, Part, RST, SYN, TCP, UDP};
+use crate::common::icmp::icmp;
 use crate::common::services::Endpoint;
+
+/// IPv6 extension headers that say what follows them, but for the fragment header.
+pub(super) const EXTENSIONS: [u8; 7] = [0, 43, 51, 60, 135, 139, 140];
+/// IPv6's fragment header.
+pub(super) const FRAGMENT_HEADER: u8 = 44;
+
+/// Of so many last packets for services something more may be heard: an ICMP error, a late part.
+pub(super) const REMEMBERED: usize = 64;
 
 /// A source of packets; the same seed gives the same ones.
 pub(crate) struct Traffic {
@@ -14,54 +23,16 @@ pub(crate) struct Traffic {
     pub(crate) services: Vec<Endpoint>,
     /// How many addresses clients have, and how many ports each.
     pub(crate) clients: (u16, u16),
-}
-
-/// Ways to miss a service by little. Most take a packet for a service and change one thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Miss {
-    Port,
-    Protocol,
-    EtherType,
-    Tagged,
-    Fragment,
-    Cut,
-    CutWithItsLength,
-    Version,
-    HeaderLength,
-    IpLength,
-    DataOffset,
-    QuotedInIcmp,
-    Address,
-    Extension,
-    FromTheService,
-}
-
-impl Miss {
-    pub(crate) const ALL: [Self; 15] = [
-        Self::Port,
-        Self::Protocol,
-        Self::EtherType,
-        Self::Tagged,
-        Self::Fragment,
-        Self::Cut,
-        Self::CutWithItsLength,
-        Self::Version,
-        Self::HeaderLength,
-        Self::IpLength,
-        Self::DataOffset,
-        Self::QuotedInIcmp,
-        Self::Address,
-        Self::Extension,
-        Self::FromTheService,
-    ];
+    /// Parts of near misses whose first one was sent.
+    pub(super) parts: Vec<Datagram>,
 }
 
 impl Traffic {
     pub(crate) fn new(seed: u64, services: Vec<Endpoint>, clients: (u16, u16)) -> Self {
-        Self { random: Rng::with_seed(seed), services, clients }
+        Self { random: Rng::with_seed(seed), services, clients, parts: Vec::new() }
     }
 
-    /// A packet for a service.
+    /// A packet for a service, whole and without tags and extension headers.
     pub(crate) fn hit(&mut self) -> Datagram {
         let service = self.services[self.random.usize(..self.services.len())];
         let random = &mut self.random;
@@ -97,141 +68,57 @@ impl Traffic {
         datagram
     }
 
-    /// A packet that is for none, but nearly; written to `frame`.
-    pub(crate) fn near_miss(&mut self, frame: &mut Vec<u8>) -> Miss {
-        let miss = Miss::ALL[self.random.usize(..Miss::ALL.len())];
-        let mut datagram = self.hit();
-        self.change(&mut datagram, miss);
-        datagram.write(frame);
-        miss
+    /// Some tags.
+    pub(super) fn tags(&mut self, count: std::ops::Range<usize>) -> Vec<u16> {
+        let count = self.random.usize(count);
+        (0..count).map(|_| [0x8100, 0x88a8][self.random.usize(..2)]).collect()
     }
 
-    fn change(&mut self, datagram: &mut Datagram, miss: Miss) {
-        let is_v4 = datagram.source.is_ipv4();
-        match miss {
-            Miss::Port => loop {
-                datagram.destination_port = match self.random.u8(..3) {
-                    0 => datagram.destination_port ^ 1 << self.random.u8(..16),
-                    1 => datagram.destination_port.swap_bytes(),
-                    _ => self.random.u16(..),
-                };
-                if !self.is_for_service(datagram) {
-                    break;
-                }
-            },
-            Miss::Protocol => loop {
-                let protocol =
-                    if self.random.bool() { TCP + UDP - datagram.transport } else { self.random.u8(..) };
-                datagram.protocol = Some(protocol);
-                // What stands behind is read as what the header says.
-                let endpoint =
-                    Endpoint { protocol, address: datagram.destination, port: datagram.destination_port };
-                if !self.services.contains(&endpoint) {
-                    break;
-                }
-            },
-            Miss::EtherType => {
-                let own = if is_v4 { 0x0800 } else { 0x86dd };
-                let other = match self.random.u8(..4) {
-                    0 => own ^ 1 << self.random.u8(..16),
-                    1 => [0x0806, 0x86dd, 0x0800, 0x88cc, 0x8847, 0x8864, 0x8100, 0x88a8, 0, 0xffff]
-                        [self.random.usize(..10)],
-                    _ => self.random.u16(..),
-                };
-                datagram.ether_type = Some(if other == own { 0x0806 } else { other });
-            }
-            Miss::Tagged => {
-                let tags: [&[u16]; 4] = [&[0x8100], &[0x88a8], &[0x88a8, 0x8100], &[0x9100]];
-                datagram.tags = tags[self.random.usize(..4)].to_vec();
-            }
-            Miss::Fragment if is_v4 => {
-                datagram.fragment = match self.random.u8(..3) {
-                    0 => 0x2000,
-                    1 => self.random.u16(1..0x2000),
-                    _ => 0x8000 | self.random.u16(1..0x4000),
-                };
-            }
-            Miss::Fragment => datagram.extensions = vec![44],
-            Miss::Cut => datagram.cut = Some(14 + self.random.usize(..datagram.ip_bytes())),
-            Miss::Version => {
-                let version = self.random.u8(..15);
-                let own = if is_v4 { 4 } else { 6 };
-                datagram.version = Some(if version >= own { version + 1 } else { version });
-            }
-            Miss::HeaderLength if is_v4 => datagram.header_words = Some(self.random.u8(..5)),
-            Miss::HeaderLength | Miss::IpLength => {
-                let (begin, end) =
-                    (if is_v4 { 0 } else { 40 }, datagram.ip_bytes() + usize::from(datagram.padding));
-                let wrong = if is_v4 && self.random.bool() {
-                    self.random.u16(..20 + 4 * u16::from(datagram.option_words))
-                } else {
-                    self.random.u16((end - begin + 1) as u16..)
-                };
-                datagram.ip_length = Some(wrong);
-            }
-            Miss::DataOffset if datagram.transport == TCP => {
-                let most =
-                    (datagram.payload.len() / 4 + usize::from(datagram.tcp_option_words) + 6).min(16) as u8;
-                let wrong = if most < 16 && self.random.bool() {
-                    self.random.u8(most..16)
-                } else {
-                    self.random.u8(..5)
-                };
-                datagram.data_offset = Some(wrong);
-            }
-            // UDP has no data offset: its header is cut short too.
-            Miss::CutWithItsLength | Miss::DataOffset => self.shorten(datagram),
-            Miss::QuotedInIcmp => self.quote(datagram),
-            Miss::Address => {
-                datagram.destination = flip_bit(datagram.destination, &mut self.random);
-                if self.is_for_service(datagram) {
-                    datagram.destination_port = 9;
-                }
-            }
-            Miss::Extension if is_v4 => {
-                datagram.protocol = Some([4, 41, 47, 50, 51, 132][self.random.usize(..6)]);
-            }
-            Miss::Extension => {
-                let numbers = [0, 43, 44, 51, 60, 135, 139, 140];
-                let count = self.random.usize(1..4);
-                datagram.extensions = (0..count).map(|_| numbers[self.random.usize(..8)]).collect();
-            }
-            Miss::FromTheService => {
-                std::mem::swap(&mut datagram.source, &mut datagram.destination);
-                std::mem::swap(&mut datagram.source_port, &mut datagram.destination_port);
-            }
-        }
-    }
-
-    /// Ends the packet within its transport header, with a length that agrees.
-    fn shorten(&mut self, datagram: &mut Datagram) {
+    /// Makes a packet the first of its parts; the others.
+    pub(super) fn split(&mut self, datagram: &mut Datagram) -> Vec<Datagram> {
         let header = match datagram.transport {
             TCP => 20 + 4 * usize::from(datagram.tcp_option_words),
-            _ => 8,
+            UDP => 8,
+            _ => 0,
         };
-        let before = datagram.ip_bytes() - header - datagram.payload.len();
-        let left = self.random.usize(..header);
-        let base = if datagram.source.is_ipv4() { before } else { 0 };
-        datagram.ip_length = Some((base + left) as u16);
-        // With padding behind or without.
-        let behind = if self.random.bool() { self.random.usize(..32) } else { 0 };
-        datagram.cut = Some(14 + before + left + behind);
+        // The first part is a multiple of eight bytes long.
+        let first = (header + datagram.payload.len() / 8 * 8).next_multiple_of(8).max(8);
+        datagram.payload.resize(first - header, 0x3c);
+        let mut offset = first as u16;
+        let count = self.random.u8(1..4);
+        let mut parts = Vec::new();
+        for part in 1..=count {
+            let bytes = 8 * self.random.u16(1..20);
+            let has_more = part < count;
+            parts.push(Datagram {
+                payload: vec![0x96; usize::from(bytes)],
+                part: Some(Part { offset, has_more }),
+                padding: 0,
+                ..datagram.clone()
+            });
+            offset += bytes;
+        }
+        datagram.part = Some(Part { offset: 0, has_more: true });
+        parts
     }
 
-    /// An ICMP error to the packet's sender or to the service, about the packet.
-    fn quote(&mut self, datagram: &mut Datagram) {
+    /// An ICMP error to the sender of a packet.
+    pub(super) fn quoting(&mut self, about: &Datagram) -> Datagram {
         let mut quoted = Vec::new();
-        datagram.write(&mut quoted);
-        let is_v4 = datagram.source.is_ipv4();
-        let kind = if is_v4 { [3, 11, 5, 12] } else { [1, 2, 3, 4] }[self.random.usize(..4)];
-        let mut payload = vec![kind, self.random.u8(..5), 0, 0, 0, 0, 5, 0xdc];
-        payload.extend(&quoted[14..quoted.len().min(14 + 128)]);
-        let protocol = if is_v4 { 1 } else { 58 };
-        let to = if self.random.bool() { datagram.destination } else { datagram.source };
+        about.write(&mut quoted);
+        let random = &mut self.random;
+        let is_v4 = about.source.is_ipv4();
+        let kind = if is_v4 { [3, 11, 5, 12, 4] } else { [1, 2, 3, 4, 1] }[random.usize(..5)];
+        let most = if random.bool() { 512 } else { 28 + random.usize(..100) };
+        let quote = &quoted[14..quoted.len().min(14 + most)];
         let from =
             if is_v4 { IpAddr::from([198, 51, 100, 7]) } else { IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 7]) };
-        let ethernet_source = datagram.ethernet_source;
-        *datagram = Datagram { ethernet_source, payload, ..Datagram::new(protocol, (from, 0), (to, 0)) };
+        let ethernet_source = about.ethernet_source;
+        let mut error = icmp(from, about.source, kind, random.u8(..5), 0x05dc, quote);
+        error.ethernet_source = ethernet_source;
+        error.ttl = if random.u8(..20) == 0 { random.u8(..3) } else { 64 };
+        error.option_words = if random.u8(..4) == 0 { random.u8(..11) } else { 0 };
+        error
     }
 
     /// A frame that has nothing to do with any service.
@@ -260,7 +147,7 @@ impl Traffic {
                 } else {
                     (IpAddr::from(random.u128(..).to_be_bytes()), IpAddr::from(random.u128(..).to_be_bytes()))
                 };
-                let transport = [TCP, UDP, 1, 58, 2, 47, 112, 132][random.usize(..8)];
+                let transport = [TCP, UDP, ICMP, ICMPV6, 2, 47, 112, 132][random.usize(..8)];
                 let ports = (random.u16(..), random.u16(..));
                 let mut datagram = Datagram::new(transport, (source, ports.0), (destination, ports.1));
                 datagram.tcp_flags = random.u8(..);
@@ -268,24 +155,23 @@ impl Traffic {
                 datagram.fragment = if random.u8(..8) == 0 { random.u16(..) } else { 0 };
                 datagram.option_words = if random.u8(..4) == 0 { random.u8(..11) } else { 0 };
                 datagram.payload.resize(random.usize(..64), random.u8(..));
+                if random.u8(..8) == 0 {
+                    datagram.extensions = vec![EXTENSIONS[random.usize(..EXTENSIONS.len())], FRAGMENT_HEADER];
+                }
+                if random.u8(..8) == 0 {
+                    let offset = 8 * random.u16(..100);
+                    datagram.part = Some(Part { offset, has_more: random.bool() });
+                }
                 datagram.write(frame);
             }
         }
     }
-
-    fn is_for_service(&self, datagram: &Datagram) -> bool {
-        let endpoint = Endpoint {
-            protocol: datagram.transport,
-            address: datagram.destination,
-            port: datagram.destination_port,
-        };
-        self.services.contains(&endpoint)
-    }
 }
 
-fn flip_bit(address: IpAddr, random: &mut Rng) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => IpAddr::from((address.to_bits() ^ 1 << random.u8(..32)).to_be_bytes()),
-        IpAddr::V6(address) => IpAddr::from((address.to_bits() ^ 1 << random.u8(..128)).to_be_bytes()),
+/// Adds to parts that are sent later. Those that are too late are never sent: the first one is forgotten by then.
+pub(super) fn keep_back(parts: &mut Vec<Datagram>, later: &mut Vec<Datagram>) {
+    parts.append(later);
+    if parts.len() > REMEMBERED {
+        parts.drain(..REMEMBERED / 2);
     }
 }

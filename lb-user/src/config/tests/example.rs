@@ -4,8 +4,8 @@ use std::{net::IpAddr, time::Duration};
 
 use super::parse;
 use crate::model::{
-    AddressOwner, Check, CheckKind, Director, ForwardMethod, Model, Peer, Protocol, RealServer, Scheduler,
-    ServiceId, TableSizes, Timeouts, VirtualService, XdpMode,
+    AddressOwner, Check, CheckKind, Director, ForwardMethod, Model, Peer, Protocol, RealServer, RingSize,
+    Scheduler, SchedulerFlags, ServiceId, TableSizes, Timeouts, Tunnel, VirtualService, XdpMode,
 };
 
 #[test]
@@ -41,6 +41,8 @@ fn the_example_is_this_model() {
             VirtualService {
                 id: ServiceId { protocol: Protocol::Tcp, address: address("10.0.0.50"), port: 80 },
                 scheduler: Scheduler::Wrr,
+                scheduler_flags: SchedulerFlags::default(),
+                ring_size: RingSize::default(),
                 check: Some(Check {
                     kind: CheckKind::Tcp { port: Some(80) },
                     interval: Duration::from_secs(2),
@@ -63,8 +65,21 @@ fn the_example_is_this_model() {
                 ],
             },
             VirtualService {
+                id: ServiceId { protocol: Protocol::Tcp, address: address("10.0.0.50"), port: 443 },
+                scheduler: Scheduler::Mh,
+                scheduler_flags: SchedulerFlags { port: true, fallback: true },
+                ring_size: RingSize::new(4_093).unwrap(),
+                check: None,
+                real_servers: vec![RealServer {
+                    forward: ForwardMethod::Tunnel(Tunnel::Gue { port: 6_080, checksum: true }),
+                    ..real_server("192.168.7.11", 443)
+                }],
+            },
+            VirtualService {
                 id: ServiceId { protocol: Protocol::Udp, address: address("fd00::50"), port: 53 },
                 scheduler: Scheduler::Rr,
+                scheduler_flags: SchedulerFlags::default(),
+                ring_size: RingSize::default(),
                 check: Some(Check::new(CheckKind::Tcp { port: None })),
                 real_servers: vec![
                     real_server("fd00::11", 53),
@@ -83,6 +98,7 @@ fn the_example_says_what_the_defaults_are() {
     assert_eq!((said.timeouts, said.tables), (Timeouts::default(), TableSizes::default()));
     let check = example.services[0].check;
     assert_eq!(check, Some(Check::new(CheckKind::Tcp { port: Some(80) })));
+    assert_eq!(example.services[1].ring_size, RingSize::default());
     let empty = parse("lb.toml", "").unwrap();
     assert_eq!(empty, Model::default());
     assert_eq!((empty.director.interfaces.len(), empty.director.metrics), (0, None));

@@ -3,9 +3,11 @@
 
 mod director;
 mod example;
+mod scheduler;
 mod service;
 mod syntax;
 mod together;
+mod tunnel;
 
 use super::parse;
 
@@ -21,6 +23,10 @@ fn check(text: &str, lines: &[&str]) {
 fn check_director(line: &str, error: &str) {
     check(&format!("[director]\n{line}\n"), &[&format!("lb.toml:2: director.{error}")]);
 }
+
+/// All schedulers, as errors list them.
+const SCHEDULERS: &str =
+    "\"rr\", \"wrr\", \"lc\", \"wlc\", \"sed\", \"nq\", \"fo\", \"ovf\", \"sh\", \"dh\", \"mh\", \"maglev\"";
 
 const SERVICE: [&str; 4] =
     ["[[virtual_service]]", "protocol = 'tcp'", "address = '10.0.0.50:80'", "scheduler = 'wrr'"];

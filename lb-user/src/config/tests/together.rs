@@ -74,6 +74,15 @@ fn everything_fits_the_tables() {
            a service has at most 4096 real servers, this is one more"],
     );
     assert!(parse("lb.toml", &services("rr", &[&vec![1; 4_096]])).is_ok());
+
+    // Nothing is laid out ahead there, so a packet has to look at all of them.
+    check(
+        &services("wlc", &[&vec![1; 1_793]]),
+        &["lb.toml:1798: virtual_service[0].real_server[1792]: \
+           wlc compares all real servers of a service, and of more than 1792 it can't: \
+           take another scheduler, or fewer real servers"],
+    );
+    assert!(parse("lb.toml", &services("wlc", &[&vec![1; 1_792]])).is_ok());
 }
 
 /// Services with as many real servers each as `weights` has, one line a real server.
@@ -98,10 +107,10 @@ fn services(scheduler: &str, services: &[&[u32]]) -> String {
 #[test]
 fn all_errors_are_reported_in_the_order_of_the_file() {
     check(
-        "[[virtual_service]]\nscheduler = 'wlc'\naddress = '10.0.0.50:0'\nprotocol = 'tcp'\n[director]\nmetrics = 'x'\n",
+        "[[virtual_service]]\nscheduler = 'twos'\naddress = '10.0.0.50:0'\nprotocol = 'tcp'\n[director]\nmetrics = 'x'\n",
         &[
             "lb.toml:2: virtual_service[0].scheduler: \
-             scheduler \"wlc\" is not supported yet; there is: \"rr\", \"wrr\"",
+             scheduler \"twos\" is not supported yet; there is: \"rr\", \"wrr\", \"lc\", \"wlc\", \"sed\", \"nq\", \"fo\", \"ovf\", \"sh\", \"dh\", \"mh\", \"maglev\"",
             "lb.toml:3: virtual_service[0].address: \
              port 0: services on all ports are not supported yet, name one, 1 to 65535",
             "lb.toml:6: director.metrics: \"x\" is not an address with a port, \

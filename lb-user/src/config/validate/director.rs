@@ -77,7 +77,7 @@ fn table_sizes(raw: &RawTables, report: &mut Report<'_>) -> TableSizes {
     let mut size =
         |at: Option<&Spanned<i64>>, default, range| report.accept_or(at, default, |&n| within(n, &range));
     TableSizes {
-        flows: size(raw.flows.as_ref(), defaults.flows, 1 << 10..=1 << 27),
+        flows: size(raw.flows.as_ref(), defaults.flows, 1 << 10..=15_000_000),
         services: size(raw.services.as_ref(), defaults.services, 1..=1 << 16),
         destinations: size(raw.destinations.as_ref(), defaults.destinations, 1..=DESTINATION_MAX),
         ring_slots: size(raw.ring_slots.as_ref(), defaults.ring_slots, 1..=1 << 26),

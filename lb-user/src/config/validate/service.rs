@@ -1,29 +1,26 @@
-//! `[[virtual_service]]`: a service, its check, its real servers.
+//! `[[virtual_service]]`: a service, its scheduler, its check. Its real servers are judged elsewhere.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
+use lb_common::director::COMPARED_MAX;
+use lb_common::sched::Shape;
 use lb_common::wire::RING_SLOTS_MAX;
 use toml::Spanned;
 
-use super::{Report, within};
+use super::{Report, real_server::real_servers, within};
 use crate::{
     config::{
         address,
         duration::{Limits, RawDuration},
         error::Problem,
-        raw::{RawCheck, RawRealServer, RawVirtualService},
-        words::{CHECK_TYPE, CheckType, FORWARD_METHOD, PROTOCOL, SCHEDULER},
+        raw::{RawCheck, RawVirtualService},
+        words::{CHECK_TYPE, CheckType, PROTOCOL, SCHEDULER, SCHEDULER_FLAG, SchedulerFlag},
     },
     model::{
-        Check, CheckKind, ForwardMethod, REAL_SERVERS_MAX, RealServer, ServiceId, VirtualService, WEIGHT_MAX,
+        Check, CheckKind, REAL_SERVERS_MAX, RingSize, Scheduler, SchedulerFlags, ServiceId, VirtualService,
     },
 };
 
-const NAME_MAX: usize = 64;
 const INTERVAL: Limits =
     Limits { range: Duration::from_millis(100)..=Duration::from_secs(86_400), told: "100 ms to 1 day" };
 const PROBE_TIMEOUT: Limits =
@@ -51,6 +48,8 @@ fn service(at: &Spanned<RawVirtualService>, report: &mut Report<'_>) -> Option<V
     let protocol = report.accept(&raw.protocol, |word| PROTOCOL.read(word));
     let address = report.accept(&raw.address, |text| address::service(text));
     let scheduler = report.accept(&raw.scheduler, |word| SCHEDULER.read(word));
+    let scheduler_flags = scheduler_flags(&raw.scheduler_flags, scheduler, report);
+    let ring_size = ring_size(raw.ring_size.as_ref(), scheduler, report);
     let check = raw.check.as_ref().and_then(|raw| check(raw, report));
     let (protocol, (address, port)) = (protocol?, address?);
     let id = ServiceId { protocol, address, port };
@@ -58,13 +57,60 @@ fn service(at: &Spanned<RawVirtualService>, report: &mut Report<'_>) -> Option<V
     if let Some(one_more) = raw.real_server.get(REAL_SERVERS_MAX) {
         report.refuse(one_more, Problem::TooManyRealServers);
     }
+    if let (Some(one_more), Some(scheduler)) = (raw.real_server.get(COMPARED_MAX as usize), scheduler)
+        && scheduler.shape() == Shape::Walk
+    {
+        report.refuse(one_more, Problem::TooManyToCompare { scheduler: scheduler.label() });
+    }
     let real_servers = real_servers(&raw.real_server, id, report);
-    let service = VirtualService { id, scheduler: scheduler?, check, real_servers };
+    let service =
+        VirtualService { id, scheduler: scheduler?, scheduler_flags, ring_size, check, real_servers };
     let slots = service.ring_slots();
     if slots > u64::from(RING_SLOTS_MAX) {
         report.refuse(at, Problem::RingTooLong { slots });
     }
     Some(service)
+}
+
+/// `scheduler`: `None` where it was refused, and then flags are not held against it.
+fn scheduler_flags(
+    raw: &[Spanned<String>],
+    scheduler: Option<Scheduler>,
+    report: &mut Report<'_>,
+) -> SchedulerFlags {
+    let mut flags = SchedulerFlags::default();
+    let mut firsts = HashMap::new();
+    for at in raw {
+        let Some(flag) = report.accept(at, |word| SCHEDULER_FLAG.read(word)) else { continue };
+        if let Some(first) = firsts.insert(at.get_ref(), at) {
+            let what = format!("the flag {}", at.get_ref());
+            report.refuse(at, Problem::Duplicate { what, line: report.line(first) });
+        }
+        let (SchedulerFlag::Port(of) | SchedulerFlag::Fallback(of)) = flag;
+        if let Some(scheduler) = scheduler.filter(|&scheduler| scheduler != of) {
+            let (of, scheduler) = (of.label(), scheduler.label());
+            report.refuse(at, Problem::FlagOfAnother { flag: at.get_ref().clone(), of, scheduler });
+        }
+        match flag {
+            SchedulerFlag::Port(_) => flags.port = true,
+            SchedulerFlag::Fallback(_) => flags.fallback = true,
+        }
+    }
+    flags
+}
+
+fn ring_size(raw: Option<&Spanned<i64>>, scheduler: Option<Scheduler>, report: &mut Report<'_>) -> RingSize {
+    if let (Some(at), Some(scheduler)) = (raw, scheduler)
+        && !matches!(scheduler, Scheduler::Mh | Scheduler::Maglev)
+    {
+        report.refuse(at, Problem::NoRingSize { scheduler: scheduler.label() });
+        return RingSize::default();
+    }
+    report.accept_or(raw, RingSize::default(), |&value| {
+        let size = u32::try_from(value).ok().and_then(RingSize::new);
+        let nearest = RingSize::PRIMES.into_iter().min_by_key(|&slots| value.abs_diff(i64::from(slots)));
+        size.ok_or(Problem::RingSize { value, nearest: nearest.unwrap_or_default() })
+    })
 }
 
 fn check(raw: &RawCheck, report: &mut Report<'_>) -> Option<Check> {
@@ -94,97 +140,4 @@ fn check(raw: &RawCheck, report: &mut Report<'_>) -> Option<Check> {
         }
     }
     Some(check)
-}
-
-fn real_servers(
-    raw: &[Spanned<RawRealServer>],
-    service: ServiceId,
-    report: &mut Report<'_>,
-) -> Vec<RealServer> {
-    let mut addresses = HashMap::new();
-    let mut names = HashMap::new();
-    let mut real_servers = Vec::new();
-    for at in raw {
-        let raw = at.get_ref();
-        let Some(real_server) = real_server(raw, service, report) else { continue };
-        let key = (real_server.address, real_server.port);
-        if let Some(first) = addresses.insert(key, &raw.address) {
-            let what = format!("real server {} of {service}", SocketAddr::from(key));
-            report.refuse(&raw.address, Problem::Duplicate { what, line: report.line(first) });
-        }
-        if let Some(name) = &raw.name
-            && let Some(first) = names.insert(name.get_ref(), name)
-        {
-            let what = format!("a real server of {service} with this name");
-            report.refuse(name, Problem::Duplicate { what, line: report.line(first) });
-        }
-        real_servers.push(real_server);
-    }
-    real_servers
-}
-
-fn real_server(raw: &RawRealServer, service: ServiceId, report: &mut Report<'_>) -> Option<RealServer> {
-    let name = report.accept_or(raw.name.as_ref(), None, |text| name(text).map(Some));
-    let weight = report.accept_or(raw.weight.as_ref(), 1, |&value| weight(value));
-    let forward = match &raw.forward {
-        None => Some(ForwardMethod::default()),
-        Some(at) => report.accept(at, |word| FORWARD_METHOD.read(word)),
-    };
-    let interface = report.accept_or(raw.interface.as_ref(), None, |text| address::interface(text).map(Some));
-    let forward = forward?;
-    let (address, port) = report.accept(&raw.address, |text| {
-        let (address, port) = address::real_server(text)?;
-        Ok((suitable(address, forward, service)?, own_port(port, forward, service.port)?))
-    })?;
-    match (&raw.interface, forward) {
-        (Some(at), ForwardMethod::Local) => report.refuse(at, Problem::LocalInterface),
-        (None, ForwardMethod::DirectRouting) if is_link_local(address) => {
-            report.refuse(&raw.address, Problem::LinkLocal(address));
-        }
-        _ => {}
-    }
-    Some(RealServer { name, address, port, weight, forward, interface })
-}
-
-fn name(text: &str) -> Result<String, Problem> {
-    let valid = (1..=NAME_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-    if valid { Ok(text.to_owned()) } else { Err(Problem::Name) }
-}
-
-fn weight(value: i64) -> Result<u32, Problem> {
-    within(value, &(0..=WEIGHT_MAX)).map_err(|_| Problem::Weight { value, max: WEIGHT_MAX })
-}
-
-/// An address that can serve `service` by this method.
-fn suitable(address: IpAddr, forward: ForwardMethod, service: ServiceId) -> Result<IpAddr, Problem> {
-    let loopback_here = forward == ForwardMethod::Local && address.is_loopback();
-    if !loopback_here {
-        address::unicast(address)?;
-    }
-    if address.is_ipv4() != service.address.is_ipv4() {
-        return Err(Problem::Family { address, service });
-    }
-    if address == service.address && forward == ForwardMethod::DirectRouting {
-        return Err(Problem::OwnAddress(address));
-    }
-    Ok(address)
-}
-
-/// The real server's port, which no method here can make differ from the service's.
-fn own_port(port: Option<u16>, forward: ForwardMethod, service_port: u16) -> Result<u16, Problem> {
-    let forward = match forward {
-        ForwardMethod::DirectRouting => "direct routing",
-        ForwardMethod::Local => "local delivery",
-    };
-    match port {
-        Some(port) if port != service_port => Err(Problem::PortDiffers { forward, port, service_port }),
-        _ => Ok(service_port),
-    }
-}
-
-fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    }
 }

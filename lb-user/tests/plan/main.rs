@@ -2,14 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod rings;
+
 use std::collections::BTreeSet;
 
+use lb_common::sched::Shape;
 use lb_common::wire::{
-    DESTINATION_DOWN, DESTINATION_REMOVED, Destination, FORWARD_DIRECT, Family, Protocol, ServiceKey,
+    Clock, DESTINATION_DOWN, DESTINATION_REMOVED, Destination, FORWARD_DIRECT, Family, Protocol, ServiceKey,
     Timeouts,
 };
 use lb_user::dataplane::{Change, Dataplane as _, Held, MemoryDataplane, Sizes};
-use lb_user::model::{Scheduler, TableSizes};
+use lb_user::model::{RingSize, Scheduler, SchedulerFlags, TableSizes};
 use lb_user::plan::{Health, Wanted, WantedDestination, WantedService, free, plan};
 use proptest::prelude::*;
 
@@ -37,7 +40,8 @@ fn server(service: u8, host: u8, weight: u32, health: Health, is_resolved: bool)
         weight,
         port: 80_u16.to_be_bytes(),
         forward: FORWARD_DIRECT,
-        reserved: 0,
+        mtu: 1_500,
+        ..bytemuck::Zeroable::zeroed()
     };
     WantedDestination { destination, health }
 }
@@ -47,17 +51,20 @@ fn wanted(services: Vec<WantedService>) -> Wanted {
         services,
         peers: BTreeSet::new(),
         interfaces: BTreeSet::from([3]),
-        timeouts: Timeouts::new(900, 120, 300),
+        timeouts: Timeouts::new(900, 120, 300, Clock::new(250)),
     }
 }
 
 fn rr(service: u8, destinations: Vec<WantedDestination>) -> WantedService {
-    WantedService { key: key(service), scheduler: Scheduler::Rr, destinations }
+    WantedService::new(key(service), Scheduler::Rr, destinations)
 }
 
 fn tables() -> MemoryDataplane {
     let sizes = TableSizes { flows: 1024, services: 8, destinations: 64, ring_slots: 4096 };
-    MemoryDataplane::new(Sizes::of(&sizes, 1, [1; 6], Timeouts::new(900, 120, 300)).settings())
+    MemoryDataplane::new(
+        Sizes::of(&sizes, 1, [1; 6], Timeouts::new(900, 120, 300, Clock::new(250)), Clock::new(250))
+            .settings(),
+    )
 }
 
 /// Plans and carries out, checking each step; returns the changes.
@@ -80,7 +87,9 @@ fn bring(dataplane: &mut MemoryDataplane, wanted: &Wanted) -> Vec<Change> {
 fn every_key_leads_to_destinations(held: &Held) {
     for service in held.services.values() {
         assert_ne!(service.key.family, 0, "a key to a service that is not written");
-        for number in &service.ring {
+        let scheduler = Scheduler::from_number(service.scheduler).expect("a scheduler that there is");
+        let holes = scheduler.shape() == Shape::HashRing;
+        for number in service.ring.iter().filter(|&&number| number != 0 || !holes) {
             let destination =
                 held.destinations.get(number).expect("a ring names a destination that is not there");
             assert_eq!(
@@ -91,10 +100,15 @@ fn every_key_leads_to_destinations(held: &Held) {
     }
 }
 
+/// The last byte of the address of whoever has a slot; 0: nobody.
 fn ring_hosts(dataplane: &MemoryDataplane, service: u8) -> Vec<u8> {
     let held = dataplane.held().unwrap();
     let service = held.services.values().find(|held| held.key == key(service)).unwrap();
-    service.ring.iter().map(|number| held.destinations[number].destination.address[3]).collect()
+    let host = |number: &u32| match number {
+        0 => 0,
+        number => held.destinations[number].destination.address[3],
+    };
+    service.ring.iter().map(host).collect()
 }
 
 #[test]
@@ -199,17 +213,18 @@ fn health() -> impl Strategy<Value = Health> {
 
 fn any_wanted() -> impl Strategy<Value = Wanted> {
     let servers = proptest::collection::btree_map(11..19_u8, (0..5_u32, health(), any::<bool>()), 0..6);
-    let services = proptest::collection::btree_map(1..6_u8, (any::<bool>(), servers), 0..5);
+    let how = (prop::sample::select(&Scheduler::ALL[..]), any::<[bool; 2]>());
+    let services = proptest::collection::btree_map(1..6_u8, (how, servers), 0..5);
     services.prop_map(|services| {
-        let services = services.into_iter().map(|(service, (is_rr, servers))| WantedService {
-            key: key(service),
-            scheduler: if is_rr { Scheduler::Rr } else { Scheduler::Wrr },
-            destinations: servers
-                .into_iter()
-                .map(|(host, (weight, health, is_resolved))| {
-                    server(service, host, weight, health, is_resolved)
-                })
-                .collect(),
+        let services = services.into_iter().map(|(service, ((scheduler, [port, fallback]), servers))| {
+            let servers = servers.into_iter().map(|(host, (weight, health, is_resolved))| {
+                server(service, host, weight, health, is_resolved)
+            });
+            WantedService {
+                flags: SchedulerFlags { port, fallback },
+                ring_size: RingSize::new(251).unwrap(),
+                ..WantedService::new(key(service), scheduler, servers.collect())
+            }
         });
         wanted(services.collect())
     })
