@@ -39,16 +39,19 @@ pub(crate) fn command(workspace: &Workspace, arguments: &Arguments) -> Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the eBPF objects: the director's, and the benchmark's harness.
+/// Builds the eBPF objects: the director's, the benchmark's harness and the lab's real server.
 /// A file is replaced only when its content changed: what includes it is rebuilt otherwise.
 pub(crate) fn object(workspace: &Workspace, compiler: &Compiler) -> Result<()> {
     // A directory of its own: another compiler's artifacts would push out the host's.
     let directory = workspace.target.join("bpf/build");
     let mut cargo = ebpf_cargo(workspace, compiler, "build");
-    cargo.args(["--bin", "lb-ebpf", "--bin", "harness"]);
+    cargo.args(["--bin", "lb-ebpf", "--bin", "harness", "--bin", "real_server"]);
     ensure!(child::shown(&mut cargo)?, "the eBPF objects were not built: see above");
     let built = directory.join("bpfel-unknown-none/release");
     replace_if_changed(&built.join("lb-ebpf"), &workspace.object())?;
+    // The bench's build looks for it beside the harness.
+    let real_server = workspace.harness().with_file_name("real_server");
+    replace_if_changed(&built.join("real_server"), &real_server)?;
     replace_if_changed(&built.join("harness"), &workspace.harness())
 }
 

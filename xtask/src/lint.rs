@@ -37,7 +37,7 @@ pub(crate) fn command(workspace: &Workspace, _: &Arguments) -> Result<ExitCode> 
     });
     checks.run("clippy of lb-ebpf", || {
         let mut clippy = build::ebpf_cargo(workspace, &compiler, "clippy");
-        child::shown(clippy.args(["--bin", "lb-ebpf", "--", "-D", "warnings"]))
+        child::shown(clippy.args(["--bin", "lb-ebpf", "--bin", "real_server", "--", "-D", "warnings"]))
     });
     checks.run("the eBPF object", || build::object(workspace, &compiler).map(|()| true));
     checks.run("clippy", || {

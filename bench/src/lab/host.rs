@@ -18,6 +18,7 @@ use super::{
     LabError, Switch, command,
     link::{self, MacAddress},
     namespace::Namespace,
+    tunnel_end,
 };
 
 /// What every host is told before it has an interface, so that each interface is born with it.
@@ -123,6 +124,15 @@ impl Host {
         self.sysctl("net.ipv4.conf.all.arp_announce", "2")?;
         let length = if address.is_ipv4() { 32 } else { 128 };
         self.add_address("lo", &format!("{address}/{length}"))
+    }
+
+    /// Makes this host the end of tunnels: what comes in by the interface in IP in IP, GUE or GRE for one of
+    /// the addresses goes on without its outer header. Each address comes with the UDP port of GUE, or 0
+    /// for none. Once an interface.
+    ///
+    /// An XDP program does it, since not every kernel has tunnel devices.
+    pub fn end_tunnels(&self, interface: &str, addresses: &[(IpAddr, u16)]) -> Result<(), LabError> {
+        tunnel_end::attach(self, interface, addresses)
     }
 
     /// Sets a kernel parameter of this host, such as `net.ipv4.ip_forward`. As for sysctl(8), a key that

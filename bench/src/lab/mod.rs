@@ -50,9 +50,11 @@ mod namespace;
 mod pass;
 mod ping;
 mod process;
+mod routed;
 mod switch;
 mod tear_down;
 mod topology;
+mod tunnel_end;
 
 use std::{
     fs, io,
@@ -71,6 +73,7 @@ pub use director::Director;
 pub use error::LabError;
 pub use host::Host;
 pub use process::Process;
+pub use routed::Routed;
 pub use rustix::process::Signal;
 pub use switch::Switch;
 pub use tear_down::sweep;

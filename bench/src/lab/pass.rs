@@ -1,10 +1,14 @@
-//! The smallest XDP program, on the ports of switches: it passes everything.
-//! Refuses to be configurable: it is there only so that a port polls.
+//! How an XDP program comes to an interface, and the smallest one, on the ports of switches: it passes
+//! everything. Refuses to be configurable: that one is there only so that a port polls.
 //!
 //! A veth takes what `XDP_TX` and redirects send from its peer only if it polls (NAPI) itself. `ethtool -K
 //! gro on` makes it poll too, but on Linux 6.18 frames then get lost now and then, without a counter.
 
-use std::{io, mem::size_of, os::fd::FromRawFd as _, os::fd::OwnedFd};
+use std::{
+    io,
+    mem::size_of,
+    os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd},
+};
 
 /// Commands and types of linux/bpf.h.
 const BPF_PROG_LOAD: libc::c_long = 5;
@@ -38,7 +42,7 @@ struct Link {
     flags: u32,
 }
 
-/// Attaches the program to an interface (ifindex) of the calling thread's namespace, for as long as the
+/// Attaches the smallest program to an interface (ifindex) of the calling thread's namespace, for as long as the
 /// answer lives.
 pub(super) fn attach(interface: u32) -> io::Result<OwnedFd> {
     let load = Load {
@@ -50,9 +54,13 @@ pub(super) fn attach(interface: u32) -> io::Result<OwnedFd> {
         offload_interface: 0,
         expected_attach_type: BPF_XDP,
     };
-    let program = bpf(BPF_PROG_LOAD, &load)?;
-    let program_number = std::os::fd::AsRawFd::as_raw_fd(&program).cast_unsigned();
-    bpf(BPF_LINK_CREATE, &Link { program: program_number, interface, attach_type: BPF_XDP, flags: 0 })
+    attach_program(&bpf(BPF_PROG_LOAD, &load)?, interface)
+}
+
+/// Attaches a program that is loaded already, likewise.
+pub(super) fn attach_program(program: &impl AsFd, interface: u32) -> io::Result<OwnedFd> {
+    let program = program.as_fd().as_raw_fd().cast_unsigned();
+    bpf(BPF_LINK_CREATE, &Link { program, interface, attach_type: BPF_XDP, flags: 0 })
 }
 
 fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {

@@ -13,13 +13,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::{Host, Lab, LabError, Process, Switch};
 
 /// The service address of every topology, IPv4.
-const SERVICE_V4: Ipv4Addr = v4(50);
+pub(super) const SERVICE_V4: Ipv4Addr = v4(50);
 /// The service address of every topology, IPv6.
-const SERVICE_V6: Ipv6Addr = v6(0x50);
+pub(super) const SERVICE_V6: Ipv6Addr = v6(0x50);
 /// The last byte of the first real server's address.
 const FIRST_REAL_SERVER: u8 = 11;
 /// Real servers' addresses end before the service's.
-const MOST_REAL_SERVERS: u8 = 50 - FIRST_REAL_SERVER;
+pub(super) const MOST_REAL_SERVERS: u8 = 50 - FIRST_REAL_SERVER;
 
 /// One switch that all are on: a client, a director and real servers.
 ///
@@ -147,7 +147,13 @@ impl TwoDirectors {
 }
 
 /// A host on the switch.
-fn host(lab: &Lab, lan: &Switch, name: &str, v4: Ipv4Addr, v6: Ipv6Addr) -> Result<Host, LabError> {
+pub(super) fn host(
+    lab: &Lab,
+    lan: &Switch,
+    name: &str,
+    v4: Ipv4Addr,
+    v6: Ipv6Addr,
+) -> Result<Host, LabError> {
     let host = lab.host(name)?;
     host.connect(lan, "eth0", &[&format!("{v4}/24"), &format!("{v6}/64")])?;
     Ok(host)
@@ -164,7 +170,7 @@ fn real_server(lab: &Lab, lan: &Switch, prefix: &str, index: usize) -> Result<Ho
 
 /// # Panics
 /// From index 39 on, which no topology has.
-fn real_server_addresses(index: usize) -> (Ipv4Addr, Ipv6Addr) {
+pub(super) fn real_server_addresses(index: usize) -> (Ipv4Addr, Ipv6Addr) {
     let last = u8::try_from(index)
         .ok()
         .filter(|index| *index < MOST_REAL_SERVERS)
@@ -174,11 +180,11 @@ fn real_server_addresses(index: usize) -> (Ipv4Addr, Ipv6Addr) {
     (v4(last), v6(u16::from(last / 10 * 16 + last % 10)))
 }
 
-const fn v4(last: u8) -> Ipv4Addr {
+pub(super) const fn v4(last: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 0, 0, last)
 }
 
-const fn v6(last: u16) -> Ipv6Addr {
+pub(super) const fn v6(last: u16) -> Ipv6Addr {
     Ipv6Addr::new(0xfd00, 0x10, 0, 0, 0, 0, 0, last)
 }
 

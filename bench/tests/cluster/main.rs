@@ -2,18 +2,24 @@
 //!
 //! ```text
 //! direct_routing  who answers, in LVS's order
+//! tunnel          likewise behind routers, and what is too big is said to its sender
+//! schedulers      whom each scheduler picks, as Linux did
 //! survival        reload, crash and death cost no connection and no datagram
 //! refusal         what is wrong is said in one line, and nothing changes; stop leaves nothing
 //! two_directors   co-located directors schedule no packet twice
+//! capture         what passes a host, as tshark sees it
 //! config          the configs that all of them use, and their metrics
 //! traffic         connections and datagrams that tell what they lost
 //! ```
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod capture;
 mod config;
 mod direct_routing;
 mod refusal;
+mod schedulers;
 mod survival;
 mod traffic;
+mod tunnel;
 mod two_directors;
