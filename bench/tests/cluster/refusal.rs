@@ -121,6 +121,22 @@ fn a_reload_that_was_refused_is_taken_up_once_its_cause_is_gone() {
 }
 
 #[test]
+fn a_reload_that_cannot_be_attached_changes_nothing() {
+    let lab = OneArm::new("unattached", 2).unwrap();
+    let _servers = lab.http_servers(80).unwrap();
+    let native = "xdp_mode = \"native\"";
+    let mut director = lab.director.director(&config(native, &[WEB])).unwrap();
+    // A bridge has no native XDP.
+    lab.director.run("ip", ["link", "add", "br7", "type", "bridge"]).unwrap();
+    let fewer = Service { real_servers: &[("10.0.0.11:80", 1)], ..WEB };
+    let text = config(native, &[fewer]).replace("\"eth0\"", "\"eth0\", \"br7\"");
+    let said = director.reload(&text).unwrap();
+    assert!(said.contains("not reloaded") && said.contains("br7"), "{said}");
+    let answers = lab.client.curl("http://10.0.0.50/", 20).unwrap();
+    assert_eq!((answers.failed(), answers.tally().len()), (0, 2), "both real servers are still there");
+}
+
+#[test]
 fn a_start_without_a_bpf_file_system_leaves_nothing() {
     let lab = OneArm::new("pins", 2).unwrap();
     let path = lab.director.directory().join("lb.toml");

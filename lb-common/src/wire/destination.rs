@@ -76,10 +76,11 @@ pub struct Destination {
     /// The service that it belongs to.
     pub service: ServiceKey,
     /// Reserved, 0.
-    pub reserved_end: [u8; 40],
+    pub reserved_end: [u8; 104],
 }
 
-const _: () = assert!(size_of::<Destination>() == 192);
+// A power of two: where a record lies is a shift then, and not a multiplication that the packet waits for.
+const _: () = assert!(size_of::<Destination>() == 256);
 
 impl Destination {
     /// Its weight for new connections: 0 while no frame can be addressed to it.
@@ -91,7 +92,7 @@ impl Destination {
     /// What the short way reads of it.
     #[inline(always)]
     pub fn edit(&self) -> Edit {
-        let [first, second, ..]: [u64; 24] = bytemuck::cast(*self);
+        let [first, second, ..]: [u64; 32] = bytemuck::cast(*self);
         Edit::from_words([first, second], self.forward)
     }
 

@@ -14,9 +14,7 @@ use super::start::{await_checks, await_reach, load};
 use super::stop::remove_all;
 use super::{Event, Options, news};
 use crate::check::{self, Checks};
-use crate::dataplane::{
-    Adoption, Attachment, Change, Dataplane as _, Held, KernelDataplane, Sweep, interface, pinned_interfaces,
-};
+use crate::dataplane::{Adoption, Change, Dataplane as _, Held, KernelDataplane, Sweep, interface};
 use crate::model::{AddressOwner, Model};
 use crate::neighbour::{self, Neighbours};
 use crate::plan::{Health, free, plan};
@@ -53,9 +51,9 @@ pub(super) struct Director {
     pub(super) checks: Checks,
     /// How the program is attached to each interface.
     pub(super) modes: BTreeMap<String, Option<&'static str>>,
-    options: Options,
+    pub(super) options: Options,
     neighbours: Neighbours,
-    netlink: Handle,
+    pub(super) netlink: Handle,
     interfaces: BTreeSet<u32>,
     /// What was said of tunnels that have too little room.
     narrow: BTreeSet<String>,
@@ -134,7 +132,9 @@ impl Director {
         self.checks.set(checks(&self.model, &self.facts.health));
         await_checks(self, results).await;
         self.apply().await?;
-        self.attach_all().await?;
+        let model = self.model.director.clone();
+        self.attach(&model).await?;
+        self.detach_others()?;
         self.place_addresses().await?;
         let servers: usize = self.model.services.iter().map(|service| service.real_servers.len()).sum();
         tracing::info!(services = self.model.services.len(), real_servers = servers, "ready");
@@ -334,37 +334,6 @@ impl Director {
         Ok(())
     }
 
-    async fn attach_all(&mut self) -> anyhow::Result<()> {
-        for name in self.model.director.interfaces.clone() {
-            if self.kernel.attached().any(|attached| attached == name) {
-                continue;
-            }
-            let attachment = self.kernel.attach(&self.netlink, &name, self.model.director.xdp_mode).await?;
-            let mode = interface(&self.netlink, &name).await.and_then(|interface| interface.xdp);
-            self.modes.insert(name.clone(), mode.map(|(mode, _)| mode));
-            let mode = mode.map_or("unknown", |(mode, _)| mode);
-            match attachment {
-                Attachment::Replaced => {
-                    tracing::info!(interface = name, mode, "program replaced, no packet missed");
-                }
-                Attachment::New if mode == "generic" => tracing::warn!(
-                    interface = name,
-                    "attached in generic mode: its driver has no native XDP, and each packet costs several times more"
-                ),
-                Attachment::New => tracing::info!(interface = name, mode, "attached"),
-            }
-        }
-        // Those of an earlier config.
-        for name in pinned_interfaces(&self.options.pins) {
-            if !self.model.director.interfaces.contains(&name) {
-                self.kernel.detach(&name)?;
-                self.modes.remove(&name);
-                tracing::info!(interface = name, "detached");
-            }
-        }
-        Ok(())
-    }
-
     /// Adds the services' addresses to the first interface, and takes away ours that no service has any more.
     async fn place_addresses(&self) -> anyhow::Result<()> {
         let wanted: BTreeSet<_> = match self.model.director.service_addresses {
@@ -438,6 +407,12 @@ impl Director {
             self.facts.follow(&self.model);
             return Err(error);
         }
+        // The last thing that can fail for a reason of the config's: from here on it is taken up.
+        if let Err(error) = self.attach(&model.director).await {
+            self.neighbours.watch(watched(&self.model));
+            self.facts.follow(&self.model);
+            return Err(error);
+        }
         if model.director.metrics != self.model.director.metrics {
             tracing::warn!("[director] metrics changes with a restart only");
         }
@@ -448,7 +423,7 @@ impl Director {
         (self.model, self.facts, self.interfaces) = (model, facts, interfaces);
         self.checks.set(checks(&self.model, &self.facts.health));
         self.apply().await?;
-        self.attach_all().await?;
+        self.detach_others()?;
         self.place_addresses().await
     }
 

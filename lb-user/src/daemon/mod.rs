@@ -2,6 +2,7 @@
 //!
 //! Event -> facts -> what is wanted -> plan -> changes to the tables. Nobody else writes to them.
 
+mod attach;
 mod control;
 mod director;
 mod facts;
