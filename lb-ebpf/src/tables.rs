@@ -19,8 +19,8 @@ use lb_common::director::{Tables, Task, insert};
 use lb_common::sched::Scheduler;
 use lb_common::verdict::{Action, Verdict};
 use lb_common::wire::{
-    ADMISSION_WORDS, Counters, Destination, DestinationHead, Edit, Layout, Line, Load, Part, RING_CHUNK,
-    RingSpan, Service, ServiceKey, Settings, Tick, VERDICT_SPARE, VERDICT_STRIDE, peer_bit,
+    ADMISSION_WORDS, Counters, Destination, DestinationHead, Edit, Layout, Load, Part, RING_CHUNK, RingSpan,
+    Service, ServiceKey, Settings, Tick, VERDICT_SPARE, VERDICT_STRIDE, peer_bit,
 };
 
 use crate::flow_line::KernelLine;
@@ -250,9 +250,7 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn line(&self, index: u32) -> Option<KernelLine> {
-        // Not compared with their number: by multiply and shift it is less, and the verifier sees that too.
-        // SAFETY: less than `LINES`, see `director::connection`; the map's value holds as many.
-        Some(KernelLine::at(unsafe { start::<Line>(self.base, Part::Flows).add(index as usize) }))
+        self.record(Part::Flows, index, LINES.load()).map(KernelLine::at)
     }
 
     #[inline(always)]

@@ -157,6 +157,8 @@ pub struct VirtualService {
     pub scheduler_flags: SchedulerFlags,
     /// How many slots mh and maglev have; the default for all others.
     pub ring_size: RingSize,
+    /// Whether every datagram is scheduled for itself, and no connection is kept; UDP only.
+    pub one_packet: bool,
     /// How real servers are found to be up; `None`: they always are.
     pub check: Option<Check>,
     /// In the order of the file, at most [`REAL_SERVERS_MAX`]; no (address, port) twice.
@@ -321,6 +323,7 @@ mod tests {
             scheduler,
             scheduler_flags: SchedulerFlags::default(),
             ring_size: RingSize::default(),
+            one_packet: false,
             check: None,
             real_servers,
         }

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lb_common::wire::{
     Admission, DESTINATION_DOWN, DESTINATION_REMOVED, Destination, DestinationHead, Family, RingSpan,
-    SERVICE_FALLBACK, SERVICE_PORT, Service, ServiceKey, Timeouts, admission_bit_v4, admission_bit_v6,
+    SERVICE_FALLBACK, SERVICE_ONE_PACKET, SERVICE_PORT, Service, ServiceKey, Timeouts, admission_bit_v4,
+    admission_bit_v6,
 };
 
 use crate::dataplane::{Change, Held};
@@ -42,6 +43,8 @@ pub struct WantedService {
     pub scheduler: Scheduler,
     /// What the scheduler is told besides.
     pub flags: SchedulerFlags,
+    /// Whether every datagram is scheduled for itself (`ipvsadm -o`).
+    pub one_packet: bool,
     /// How many slots mh and maglev have; others don't ask.
     pub ring_size: RingSize,
     /// What maglev's ring is made with; others don't ask.
@@ -57,6 +60,7 @@ impl WantedService {
             key,
             scheduler,
             flags: SchedulerFlags::default(),
+            one_packet: false,
             ring_size: RingSize::default(),
             seed: MAGLEV_SEED,
             destinations,
@@ -186,7 +190,7 @@ impl<'a> Plan<'a> {
         let index = self.indices.get(&wanted.key).copied();
         let rings = Rings::new(self.held, index, wanted, servers);
         let ring = rings.ring();
-        let (scheduler, flags) = (wanted.scheduler.number(), flag_bits(wanted.flags));
+        let (scheduler, flags) = (wanted.scheduler.number(), flag_bits(wanted));
         let Some(index) = index else {
             let index = self.free_index()?;
             let ring = self.write_ring(ring)?.to_word();
@@ -303,9 +307,11 @@ impl<'a> Plan<'a> {
 }
 
 /// As in [`Service::flags`].
-const fn flag_bits(flags: SchedulerFlags) -> u8 {
-    let SchedulerFlags { port, fallback } = flags;
-    (if port { SERVICE_PORT } else { 0 }) | (if fallback { SERVICE_FALLBACK } else { 0 })
+const fn flag_bits(service: &WantedService) -> u8 {
+    let SchedulerFlags { port, fallback } = service.flags;
+    (if port { SERVICE_PORT } else { 0 })
+        | (if fallback { SERVICE_FALLBACK } else { 0 })
+        | (if service.one_packet { SERVICE_ONE_PACKET } else { 0 })
 }
 
 fn admission(keys: &BTreeSet<ServiceKey>) -> Admission {

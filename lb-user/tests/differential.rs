@@ -262,7 +262,8 @@ fn config(random: &mut Rng, pool: &[Endpoint]) -> (Vec<Endpoint>, Wanted) {
         let destinations =
             real_servers.into_iter().map(|number| real_server(random, service, number).wanted(service));
         let service = WantedService::new(service.key(), scheduler, destinations.collect());
-        WantedService { flags, ring_size, ..service }
+        let one_packet = service.key.protocol == UDP && random.u8(..4) == 0;
+        WantedService { flags, ring_size, one_packet, ..service }
     });
     let services = services.collect();
     let peers = if random.bool() { BTreeSet::from(PEERS) } else { BTreeSet::from([PEERS[0]]) };

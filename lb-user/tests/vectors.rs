@@ -284,10 +284,11 @@ fn counters(twins: &Twins, name: &str) -> Counters {
 fn wanted(config: &Config) -> Wanted {
     let services = config.services.iter().map(|service| {
         let (endpoint, scheduling) = common::describe::service(&service.service);
-        let Scheduling { scheduler, flags, ring_size } = scheduling;
+        let Scheduling { scheduler, flags, ring_size, one_packet } = scheduling;
         let servers = service.real_servers.iter().map(|line| common::describe::real_server(line));
         let destinations = servers.map(|server| server.wanted(&endpoint)).collect();
-        WantedService { flags, ring_size, ..WantedService::new(endpoint.key(), scheduler, destinations) }
+        let service = WantedService::new(endpoint.key(), scheduler, destinations);
+        WantedService { flags, ring_size, one_packet, ..service }
     });
     Wanted {
         services: services.collect(),

@@ -10,7 +10,9 @@ use crate::sched::{
     sh_fallback_slot, sh_slot,
 };
 use crate::verdict::{Action, Verdict};
-use crate::wire::{DESTINATION_KERNEL, Protocol, RingSpan, SERVICE_FALLBACK, SERVICE_PORT};
+use crate::wire::{
+    DESTINATION_KERNEL, Protocol, RingSpan, SERVICE_FALLBACK, SERVICE_ONE_PACKET, SERVICE_PORT,
+};
 
 /// Slots that a hash with fallback looks at, at most: LVS's 256 for sh. LVS looks at as many as there are for
 /// mh; that many in a row name nobody only if hardly anybody is left.
@@ -25,6 +27,10 @@ pub const COMPARED_MAX: u32 = 28 * SLOTS_A_RUN;
 
 /// Attempts in one run: a hash each.
 const ATTEMPTS_A_RUN: u32 = 16;
+
+/// What a choice is for, in [`Task`]: a connection that is to be entered, or this packet alone.
+pub(super) const CONNECTION: u32 = 1;
+pub(super) const ONE_PACKET: u32 = 2;
 
 /// What is still to be looked at.
 const NOTHING: u32 = 0;
@@ -77,9 +83,9 @@ fn begin<T: Tables>(tables: &T, task: &mut Task) -> Result<u32, Verdict> {
     if ring.slots == 0 {
         return Err(Verdict::NoDestination);
     }
-    task.is_new = 1;
     task.service = service;
     let (scheduler, flags) = tables.scheduler(service);
+    task.is_new = if flags & SERVICE_ONE_PACKET == 0 { CONNECTION } else { ONE_PACKET };
     match scheduler.shape() {
         Shape::Ring => {
             let slot = (tables.pick(service) % u64::from(ring.slots)) as u32;

@@ -83,7 +83,7 @@ pub struct Task {
     key: u32,
     first: u32,
     is_sh: u32,
-    /// 1: the number is a choice that is to be entered.
+    /// Whether the number is a choice, and for what; 0: it isn't.
     is_new: u32,
     /// The number of its destination; 0: none yet.
     pub number: u32,

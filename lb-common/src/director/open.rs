@@ -1,6 +1,7 @@
 //! A packet that enters something into the flow table: it has no connection yet, or others will follow it.
 
 use super::answer::or_answer;
+use super::choose::{CONNECTION, ONE_PACKET};
 use super::connection::first_state;
 use super::{Step, Tables, Task};
 use crate::verdict::Verdict;
@@ -9,9 +10,12 @@ use crate::wire::{DESTINATION_KERNEL, EMPTY, State, Tick};
 /// Enters a flow whose destination was chosen, and what follows from that.
 #[inline(always)]
 pub fn open<T: Tables>(tables: &T, task: &mut Task) -> Step {
-    if task.is_new == 1 {
+    if task.is_new == CONNECTION {
         let first = first_state(task.flow.is_tcp);
         task.number = tables.insert(task.flow.hash, task.number, first, task.instead);
+    } else if task.is_new == ONE_PACKET {
+        // As IPVS counts it, though nothing of it is kept.
+        tables.count_connection(task.number);
     }
     if task.fragments != 0 && task.number != 0 {
         lead_fragments(tables, task);

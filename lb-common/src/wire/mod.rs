@@ -28,7 +28,9 @@ pub use layout::{LAYOUT_BYTES_MAX, Layout, Part};
 pub use outer::{OuterHeader, TUNNEL_GRE, TUNNEL_GRE_CHECKSUM, TUNNEL_GUE, TUNNEL_GUE_CHECKSUM, TUNNEL_IPIP};
 pub use restore::Restore;
 pub use ring::{RING_CHUNK, RING_SLOTS_MAX, RingSpan};
-pub use service::{Family, Protocol, SERVICE_FALLBACK, SERVICE_PORT, Service, ServiceKey};
+pub use service::{
+    Family, Protocol, SERVICE_FALLBACK, SERVICE_ONE_PACKET, SERVICE_PORT, Service, ServiceKey,
+};
 pub use settings::{PEERS_MAX, Seed, Settings, VERDICT_COUNTERS, VERDICT_SPARE, VERDICT_STRIDE, peer_bit};
 
 /// The version of all layouts in this module together.

@@ -61,6 +61,8 @@ pub const SERVICE_PORT: u8 = 1;
 /// Flag of a service: where the hash names a real server that takes nothing new, another is chosen
 /// (`sh-fallback`, `mh-fallback`).
 pub const SERVICE_FALLBACK: u8 = 2;
+/// Flag of a service: every datagram is scheduled for itself, and no connection is kept (`ipvsadm -o`).
+pub const SERVICE_ONE_PACKET: u8 = 4;
 
 /// A service. A value of the map `SERVICES`, at the index that `SERVICE_INDEX` gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]

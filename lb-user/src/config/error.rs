@@ -188,6 +188,8 @@ pub enum Problem {
     FlagOfAnother { flag: String, of: &'static str, scheduler: &'static str },
     #[error("the ring of {scheduler} has no size to choose, only those of mh and maglev have: leave it out")]
     NoRingSize { scheduler: &'static str },
+    #[error("one-packet scheduling is for udp services: TCP needs its connections. Leave this out")]
+    OnePacketOfTcp,
     #[error("only a real server with `forward = \"tunnel\"` has a tunnel: write that, or leave this out")]
     NoTunnel,
     #[error("a gue tunnel needs `port`, the real server's UDP port, 1 to 65535")]

@@ -62,6 +62,7 @@ pub(super) struct RawVirtualService {
     #[serde(default)]
     pub(super) scheduler_flags: Vec<Spanned<String>>,
     pub(super) ring_size: Option<Spanned<i64>>,
+    pub(super) one_packet: Option<Spanned<bool>>,
     pub(super) check: Option<RawCheck>,
     #[serde(default)]
     pub(super) real_server: Vec<Spanned<RawRealServer>>,

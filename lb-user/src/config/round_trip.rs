@@ -110,7 +110,8 @@ fn service() -> impl Strategy<Value = VirtualService> {
                 }
             }
             let id = ServiceId { protocol, address, port };
-            VirtualService { id, scheduler, scheduler_flags, ring_size, check, real_servers }
+            let one_packet = protocol == Protocol::Udp && port % 3 == 0;
+            VirtualService { id, scheduler, scheduler_flags, ring_size, one_packet, check, real_servers }
         },
     )
 }
@@ -246,7 +247,8 @@ fn write_director(text: &mut String, director: &Director) {
 }
 
 fn write_service(text: &mut String, service: &VirtualService) {
-    let VirtualService { id, scheduler, scheduler_flags, ring_size, check, real_servers } = service;
+    let VirtualService { id, scheduler, scheduler_flags, ring_size, one_packet, check, real_servers } =
+        service;
     let ServiceId { protocol, address, port } = id;
     let protocol = match protocol {
         Protocol::Tcp => "tcp",
@@ -260,6 +262,9 @@ fn write_service(text: &mut String, service: &VirtualService) {
     let flags = [(port, "port"), (fallback, "fallback")].into_iter().filter(|(is_set, _)| **is_set);
     let flags: Vec<_> = flags.map(|(_, flag)| format!("'{scheduler}-{flag}'")).collect();
     writeln!(text, "scheduler_flags = [{}]", flags.join(", ")).unwrap();
+    if *one_packet {
+        writeln!(text, "one_packet = true").unwrap();
+    }
     if *ring_size != RingSize::default() {
         writeln!(text, "ring_size = {}", ring_size.slots()).unwrap();
     }

@@ -104,6 +104,7 @@ impl Facts {
             .collect();
         WantedService {
             flags: service.scheduler_flags,
+            one_packet: service.one_packet,
             ring_size: service.ring_size,
             ..WantedService::new(key, service.scheduler, destinations)
         }

@@ -35,6 +35,7 @@ pub fn clock() -> Clock {
 }
 
 /// One write to the tables. Every one leaves them fit for packets.
+#[expect(clippy::large_enum_variant, reason = "changes are made, carried out and gone; nobody keeps many")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// Lets packets out by an interface (ifindex).

@@ -102,9 +102,10 @@ pub(crate) struct Scheduling {
     pub(crate) scheduler: Scheduler,
     pub(crate) flags: SchedulerFlags,
     pub(crate) ring_size: RingSize,
+    pub(crate) one_packet: bool,
 }
 
-/// `tcp 10.0.0.50:80 mh`, then any of the scheduler's flags (`mh-port`), `ring=251`.
+/// `tcp 10.0.0.50:80 mh`, then any of the scheduler's flags (`mh-port`), `ring=251`, `one-packet`.
 pub(crate) fn service(line: &str) -> (Endpoint, Scheduling) {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [transport, end, scheduler, options @ ..] = words.as_slice() else {
@@ -116,9 +117,11 @@ pub(crate) fn service(line: &str) -> (Endpoint, Scheduling) {
             .unwrap_or_else(|| panic!("{scheduler} in {line:?} is no scheduler")),
         flags: SchedulerFlags::default(),
         ring_size: RingSize::default(),
+        one_packet: false,
     };
     for option in options {
         match *option {
+            "one-packet" => scheduling.one_packet = true,
             "sh-port" | "mh-port" => scheduling.flags.port = true,
             "sh-fallback" | "mh-fallback" => scheduling.flags.fallback = true,
             _ => {

@@ -43,6 +43,7 @@ fn the_example_is_this_model() {
                 scheduler: Scheduler::Wrr,
                 scheduler_flags: SchedulerFlags::default(),
                 ring_size: RingSize::default(),
+                one_packet: false,
                 check: Some(Check {
                     kind: CheckKind::Tcp { port: Some(80) },
                     interval: Duration::from_secs(2),
@@ -69,6 +70,7 @@ fn the_example_is_this_model() {
                 scheduler: Scheduler::Mh,
                 scheduler_flags: SchedulerFlags { port: true, fallback: true },
                 ring_size: RingSize::new(4_093).unwrap(),
+                one_packet: false,
                 check: None,
                 real_servers: vec![RealServer {
                     forward: ForwardMethod::Tunnel(Tunnel::Gue { port: 6_080, checksum: true }),
@@ -80,6 +82,7 @@ fn the_example_is_this_model() {
                 scheduler: Scheduler::Rr,
                 scheduler_flags: SchedulerFlags::default(),
                 ring_size: RingSize::default(),
+                one_packet: false,
                 check: Some(Check::new(CheckKind::Tcp { port: None })),
                 real_servers: vec![
                     real_server("fd00::11", 53),

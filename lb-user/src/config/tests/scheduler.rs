@@ -105,3 +105,15 @@ fn rings_of_hashes_take_room() {
     );
     assert!(parse("lb.toml", &format!("tables.ring_slots = 4093\n{text}")).is_ok());
 }
+
+#[test]
+fn one_packet_scheduling_is_for_udp() {
+    let udp = with("rr", "one_packet = true").replace("'tcp'", "'udp'").replace("\"tcp\"", "\"udp\"");
+    assert!(parse("lb.toml", &udp).unwrap().services[0].one_packet);
+    assert!(!parse("lb.toml", &with("rr", "one_packet = false")).unwrap().services[0].one_packet);
+    check(
+        &with("rr", "one_packet = true"),
+        &["lb.toml:5: virtual_service[0].one_packet: \
+           one-packet scheduling is for udp services: TCP needs its connections. Leave this out"],
+    );
+}

@@ -37,7 +37,7 @@ fn an_unknown_key_is_told_what_it_was_meant_to_be() {
     check_service(
         "fwmark",
         "1",
-        "fwmark: unknown key; known here: protocol, address, scheduler, scheduler_flags, ring_size, check, real_server",
+        "fwmark: unknown key; known here: protocol, address, scheduler, scheduler_flags, ring_size, one_packet, check, real_server",
     );
     check_real_server("weights = 5", "weights: unknown key; did you mean `weight`?");
     check(

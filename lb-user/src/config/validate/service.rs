@@ -17,7 +17,8 @@ use crate::{
         words::{CHECK_TYPE, CheckType, PROTOCOL, SCHEDULER, SCHEDULER_FLAG, SchedulerFlag},
     },
     model::{
-        Check, CheckKind, REAL_SERVERS_MAX, RingSize, Scheduler, SchedulerFlags, ServiceId, VirtualService,
+        Check, CheckKind, Protocol, REAL_SERVERS_MAX, RingSize, Scheduler, SchedulerFlags, ServiceId,
+        VirtualService,
     },
 };
 
@@ -63,8 +64,13 @@ fn service(at: &Spanned<RawVirtualService>, report: &mut Report<'_>) -> Option<V
         report.refuse(one_more, Problem::TooManyToCompare { scheduler: scheduler.label() });
     }
     let real_servers = real_servers(&raw.real_server, id, report);
+    let one_packet = raw.one_packet.as_ref().is_some_and(|at| *at.get_ref());
+    if let Some(at) = raw.one_packet.as_ref().filter(|_| one_packet && protocol == Protocol::Tcp) {
+        report.refuse(at, Problem::OnePacketOfTcp);
+    }
+    let scheduler = scheduler?;
     let service =
-        VirtualService { id, scheduler: scheduler?, scheduler_flags, ring_size, check, real_servers };
+        VirtualService { id, scheduler, scheduler_flags, ring_size, one_packet, check, real_servers };
     let slots = service.ring_slots();
     if slots > u64::from(RING_SLOTS_MAX) {
         report.refuse(at, Problem::RingTooLong { slots });

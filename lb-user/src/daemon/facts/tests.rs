@@ -28,6 +28,7 @@ fn model(service: &str, servers: &[(&str, ForwardMethod)]) -> Model {
         scheduler: Scheduler::Rr,
         scheduler_flags: SchedulerFlags::default(),
         ring_size: RingSize::default(),
+        one_packet: false,
         check: None,
         real_servers: real_servers.collect(),
     };
