@@ -1,0 +1,85 @@
+//! As many real servers in one service as a scheduler can compare: more than one run of a program looks at,
+//! and as many runs as a packet may pass.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common {
+    pub(crate) mod datagram;
+    pub(crate) mod director;
+    pub(crate) mod interfaces;
+    pub(crate) mod services;
+    pub(crate) mod twins;
+}
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use lb_common::director::COMPARED_MAX;
+use lb_common::verdict::Verdict;
+use lb_user::model::{ForwardMethod, Scheduler, TableSizes};
+use lb_user::plan::{Health, Wanted, WantedService};
+
+use common::datagram::{ACK, Datagram, FIN, RST, SYN, TCP};
+use common::director::timeouts;
+use common::services::{Endpoint, MTU, RealServer};
+use common::twins::Twins;
+
+const SERVICE: Endpoint =
+    Endpoint { protocol: TCP, address: IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 50)), port: 80 };
+
+/// Sends a segment of a connection; to whom, by the last two bytes of its Ethernet address.
+fn send(twins: &mut Twins, connection: u16, flags: u8) -> u16 {
+    let client = (IpAddr::from([192, 0, 2, 1]), 4_000 + connection);
+    let mut datagram = Datagram::new(TCP, client, (SERVICE.address, SERVICE.port));
+    datagram.tcp_flags = flags;
+    let mut frame = Vec::new();
+    datagram.write(&mut frame);
+    let fate = twins.run(&frame);
+    assert_eq!(fate.verdict, Verdict::DirectRouting, "connection {connection}");
+    u16::from_be_bytes([fate.frame[4], fate.frame[5]])
+}
+
+/// A service whose real servers are 1 to `COMPARED_MAX`, in the order of adding. All have weight 1 but `heavy`.
+fn service(scheduler: Scheduler, heavy: u16) -> WantedService {
+    let real_servers = (1..=COMPARED_MAX as u16).map(|number| {
+        let [high, low] = number.to_be_bytes();
+        RealServer {
+            address: IpAddr::from([10, 1, high, low]),
+            ethernet: Some([2, 0, 0, 0, high, low]),
+            interface: 1,
+            weight: if number == heavy { 2 } else { 1 },
+            forward: ForwardMethod::DirectRouting,
+            mtu: MTU,
+            health: Health::Up,
+        }
+    });
+    let destinations = real_servers.map(|real_server| real_server.wanted(&SERVICE));
+    WantedService::new(SERVICE.key(), scheduler, destinations.collect())
+}
+
+#[test]
+fn all_real_servers_are_compared_however_many() {
+    common::interfaces::enter_namespace();
+    let last = COMPARED_MAX as u16;
+    let tables = TableSizes { flows: 1_024, services: 1, destinations: 2_048, ring_slots: 4_096 };
+    for (scheduler, heavy, expected) in [
+        // The last one added is looked at first, and stays unless another one is better: the first added is.
+        (Scheduler::Lc, 1, [last, last - 1, last - 2]),
+        (Scheduler::Wlc, 1, [last, last - 1, last - 2]),
+        (Scheduler::Ovf, 1, [1, 1, 1]),
+        (Scheduler::Sed, 1, [1, last, last - 1]),
+    ] {
+        let mut twins = Twins::new(&tables);
+        twins.apply(&Wanted {
+            services: vec![service(scheduler, heavy)],
+            peers: BTreeSet::new(),
+            interfaces: BTreeSet::from([1]),
+            timeouts: timeouts(),
+        });
+        let picked = [0, 1, 2].map(|connection| send(&mut twins, connection, SYN));
+        assert_eq!(picked, expected, "{scheduler:?}");
+        for (connection, flags) in [(0, ACK), (1, ACK), (0, FIN | ACK), (1, RST)] {
+            assert_eq!(send(&mut twins, connection, flags), expected[usize::from(connection)]);
+        }
+        twins.assert_same_tables();
+    }
+}
