@@ -50,6 +50,10 @@ pub(super) fn refresh<T: Tables>(tables: &T, flow: &Flow, found: &Found<T::Line>
     if word == found.state {
         return;
     }
+    // The slot may have been given to another flow meanwhile, whose word may be the same.
+    if found.line.entry(found.slot) != found.entry {
+        return;
+    }
     // If another CPU was faster, the word is as good as ours.
     let (before, after) = (State::activity(found.state), State::activity(word));
     if found.line.exchange_state(found.slot, found.state, word) && before != after {
@@ -61,13 +65,32 @@ pub(super) fn refresh<T: Tables>(tables: &T, flow: &Flow, found: &Found<T::Line>
 /// Takes an entry away, if it is still the one that was found.
 #[inline(always)]
 pub(super) fn remove<T: Tables>(tables: &T, found: &Found<T::Line>) {
-    if found.line.exchange_entry(found.slot, found.entry, EMPTY) {
-        tables.add_load(
-            entry_destination(found.entry),
-            State::activity(found.state),
-            -State::weight(found.state),
-        );
+    if found.line.exchange_entry(found.slot, found.entry, BUSY) {
+        give_up(tables, found.entry, take_state(found.line, found.slot, State::None.at(Tick::ZERO)));
+        found.line.exchange_entry(found.slot, BUSY, EMPTY);
     }
+}
+
+/// Takes an entry that is no more out of what its destination holds. `state` is the last that it had.
+#[inline(always)]
+fn give_up<T: Tables>(tables: &T, entry: u64, state: u32) {
+    tables.add_load(entry_destination(entry), State::activity(state), -State::weight(state));
+}
+
+/// Writes the state of a slot that was claimed; returns the last one of what stood in it.
+///
+/// By exchange: another CPU may still be changing that one, and counts it if it is faster.
+#[inline(always)]
+fn take_state<L: FlowLine>(line: L, slot: usize, state: u32) -> u32 {
+    for _ in 0..3 {
+        let before = line.state(slot);
+        if line.exchange_state(slot, before, state) {
+            return before;
+        }
+    }
+    let before = line.state(slot);
+    line.set_state(slot, state);
+    before
 }
 
 /// Enters a flow or a datagram's fragments.
@@ -88,7 +111,7 @@ fn enter<T: Tables>(tables: &T, hash: u64, destination: u32, first: u32, instead
     let now = tables.now();
     let state = first | State::None.at(now);
     let ours = entry(tag_of(hash), destination);
-    let (line, slot) = if instead == EMPTY {
+    let (line, slot, before) = if instead == EMPTY {
         claim(tables, hash, now)?
     } else {
         let found = find(tables, hash)?;
@@ -96,11 +119,12 @@ fn enter<T: Tables>(tables: &T, hash: u64, destination: u32, first: u32, instead
             // Another CPU has replaced it for the same reason: its choice stands.
             return find(tables, hash).map(|winner| entry_destination(winner.entry));
         }
-        let (activity, weight) = (State::activity(found.state), State::weight(found.state));
-        tables.add_load(entry_destination(found.entry), activity, -weight);
-        (found.line, found.slot)
+        (found.line, found.slot, found.entry)
     };
-    line.set_state(slot, state);
+    let last = take_state(line, slot, state);
+    if before != EMPTY {
+        give_up(tables, before, last);
+    }
     tables.add_load(destination, State::activity(state), State::weight(state));
     // By compare-and-exchange, though nobody else writes a claimed slot: it is also the barrier that a
     // store is not, between our entry and what `settle` reads.
@@ -178,9 +202,9 @@ fn find_in<T: Tables>(tables: &T, line: T::Line, hash: u64) -> Option<Found<T::L
     None
 }
 
-/// Claims a slot for a new flow and clears away what stood in it.
+/// Claims a slot for a new flow; with what stood in it, or [`EMPTY`].
 #[inline(always)]
-fn claim<T: Tables>(tables: &T, hash: u64, now: Tick) -> Option<(T::Line, usize)> {
+fn claim<T: Tables>(tables: &T, hash: u64, now: Tick) -> Option<(T::Line, usize, u64)> {
     let (first, second) = lines(tables, hash)?;
     let (a, b) = (survey(tables, first, now), survey(tables, second, now));
     // The emptier line; of two alike, the one with the better slot.
@@ -193,7 +217,7 @@ fn claim<T: Tables>(tables: &T, hash: u64, now: Tick) -> Option<(T::Line, usize)
 
 /// Claims the best slot of a line, unless what stands in it must stay.
 #[inline(always)]
-fn claim_slot<T: Tables>(tables: &T, line: T::Line, rank: u32, now: Tick) -> Option<(T::Line, usize)> {
+fn claim_slot<T: Tables>(tables: &T, line: T::Line, rank: u32, now: Tick) -> Option<(T::Line, usize, u64)> {
     let slot = (rank & 7) as usize;
     let (entry, state) = (line.entry(slot), line.state(slot));
     // Judged as it is now: a connection may have come to life since.
@@ -201,13 +225,10 @@ fn claim_slot<T: Tables>(tables: &T, line: T::Line, rank: u32, now: Tick) -> Opt
     if score == 0 || !line.exchange_entry(slot, entry, BUSY) {
         return None;
     }
-    if score != SCORE_EMPTY {
-        tables.add_load(entry_destination(entry), State::activity(state), -State::weight(state));
-        if score != SCORE_EXPIRED {
-            tables.count_eviction(state);
-        }
+    if score < SCORE_EXPIRED {
+        tables.count_eviction(state);
     }
-    Some((line, slot))
+    Some((line, slot, entry))
 }
 
 /// Scores: 0 for an entry that must stay, 1 and more for one that may go, the more the longer it is idle.
