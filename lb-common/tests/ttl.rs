@@ -2,12 +2,12 @@
 //! under every checksum that it can carry.
 #![cfg(feature = "host")]
 
-use bytemuck::{Zeroable as _, pod_read_unaligned};
+use bytemuck::Zeroable as _;
 use etherparse::checksum::Sum16BitWords;
 use lb_common::Verdict;
 use lb_common::director::Task;
 use lb_common::forward::direct_routing;
-use lb_common::net::{Ipv4, PacketBuffer};
+use lb_common::net::PacketBuffer;
 use lb_common::wire::{Destination, FORWARD_DIRECT};
 
 /// Interpreted, a few of each.
@@ -54,9 +54,6 @@ fn check([high, low]: [u8; 2], ttl: u8, protocol: u8) {
     assert_eq!(packet.bytes[..12], [3; 12]);
     assert_eq!(packet.bytes[22], ttl - 1);
     assert!(is_right(&packet.bytes[14..]), "TTL {ttl}, protocol {protocol}: {:02x?}", packet.bytes);
-    // The short way's own arithmetic comes to the same.
-    let word = pod_read_unaligned::<Ipv4>(&header).one_hop_less();
-    assert_eq!(word.to_ne_bytes(), packet.bytes[22..26], "TTL {ttl}, protocol {protocol}");
     // Nothing else.
     bytes[..12].fill(3);
     bytes[22] = ttl - 1;

@@ -215,16 +215,20 @@ fn counter(host: &Host, name: &str) -> u64 {
     words.nth(1).unwrap().parse().unwrap()
 }
 
+/// A service of each family at port 8001, through ipip of the same family.
+fn of_both_families() -> [Service; 2] {
+    [V4, V6].map(|address| Service {
+        address: SocketAddr::new(address, 8001),
+        is_outer_v4: address.is_ipv4(),
+        tunnel: &TUNNELS[0],
+    })
+}
+
 #[test]
 fn a_packet_loses_a_hop_and_its_outer_header_counts_on() {
     let lab = Routed::new("hops", REAL_SERVERS).unwrap();
     let _servers = lab.http_servers(8001).unwrap();
-    let services = [V4, V6].map(|address| Service {
-        address: SocketAddr::new(address, 8001),
-        is_outer_v4: address.is_ipv4(),
-        tunnel: &TUNNELS[0],
-    });
-    let _director = lab.director.director(&config(&services)).unwrap();
+    let _director = lab.director.director(&config(&of_both_families())).unwrap();
     for address in [V4, V6] {
         let capture = Capture::start(&lab.router);
         let answers = lab.client.curl(&format!("http://{}/", SocketAddr::new(address, 8001)), 1).unwrap();
@@ -238,12 +242,7 @@ fn a_packet_loses_a_hop_and_its_outer_header_counts_on() {
 fn who_sends_with_too_few_hops_is_told() {
     let lab = Routed::new("last-hop", REAL_SERVERS).unwrap();
     let _servers = lab.http_servers(8001).unwrap();
-    let services = [V4, V6].map(|address| Service {
-        address: SocketAddr::new(address, 8001),
-        is_outer_v4: address.is_ipv4(),
-        tunnel: &TUNNELS[0],
-    });
-    let _director = lab.director.director(&config(&services)).unwrap();
+    let _director = lab.director.director(&config(&of_both_families())).unwrap();
     for (sysctl, address) in [("net.ipv4.ip_default_ttl", V4), ("net.ipv6.conf.eth0.hop_limit", V6)] {
         lab.client.sysctl(sysctl, "1").unwrap();
         let service = SocketAddr::new(address, 8001);

@@ -6,6 +6,7 @@
 
 use super::{Decision, FlowLine, Tables};
 use crate::flow::{hash_v4, hash_v6};
+use crate::forward::readdress;
 use crate::net::{
     ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, ETHERTYPE_VLAN_SERVICE, Ethernet, Ipv4,
     Ipv6, Packet, Tcp, Udp,
@@ -173,12 +174,6 @@ fn number_in<T: Tables>(tables: &T, line: T::Line, hash: u64, lives: u32) -> u32
         }
     }
     0
-}
-
-#[inline(always)]
-fn readdress(packet: &mut impl Packet, edit: &Edit) -> Option<()> {
-    packet.write(0, edit.addresses)?;
-    packet.write(8, edit.addresses_end)
 }
 
 #[inline(always)]

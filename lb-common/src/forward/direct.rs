@@ -2,10 +2,10 @@
 //! stays as it is but for its TTL, and the real server answers the client itself. Tags stay as they are.
 
 use crate::director::Task;
-use crate::net::{Ipv4, Ipv6, Packet, update_checksum};
+use crate::net::{Ipv4, Ipv6, Packet};
 use crate::verdict::Verdict;
 use crate::walk::at;
-use crate::wire::Destination;
+use crate::wire::{Destination, Edit};
 
 /// Sends to a real server on the same link, whose Ethernet address is known: that address, one hop less.
 #[inline(always)]
@@ -19,23 +19,18 @@ pub fn direct_routing(
     }
     let offset = at(task.offset);
     if task.is_v6 == 0 {
-        decrement_ttl(packet, offset)?;
+        let ip: Ipv4 = packet.read(offset).ok_or(Verdict::Internal)?;
+        packet.write(offset + Ipv4::TTL_OFFSET, ip.one_hop_less()).ok_or(Verdict::Internal)?;
     } else {
         let hops = task.hops.wrapping_sub(1) as u8;
         packet.write(offset + Ipv6::HOP_LIMIT_OFFSET, hops).ok_or(Verdict::Internal)?;
     }
-    let edit = destination.edit();
-    packet.write(0, edit.addresses).ok_or(Verdict::Internal)?;
-    packet.write(8, edit.addresses_end).ok_or(Verdict::Internal)
+    readdress(packet, &destination.edit()).ok_or(Verdict::Internal)
 }
 
+/// Writes the Ethernet addresses of the way to a real server.
 #[inline(always)]
-fn decrement_ttl(packet: &mut impl Packet, offset: usize) -> Result<(), Verdict> {
-    let ip: Ipv4 = packet.read(offset).ok_or(Verdict::Internal)?;
-    let old @ [ttl, protocol] = ip.ttl_protocol();
-    let new = [ttl.wrapping_sub(1), protocol];
-    let [high, low] = update_checksum(ip.checksum(), old, new);
-    // TTL, protocol and checksum are one word of the header.
-    let word = u32::from_ne_bytes([new[0], new[1], high, low]);
-    packet.write(offset + Ipv4::TTL_OFFSET, word).ok_or(Verdict::Internal)
+pub(crate) fn readdress(packet: &mut impl Packet, edit: &Edit) -> Option<()> {
+    packet.write(0, edit.addresses)?;
+    packet.write(8, edit.addresses_end)
 }

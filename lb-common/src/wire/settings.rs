@@ -30,7 +30,7 @@ pub struct Settings {
     pub version: u32,
     /// Lines of the flow table.
     pub lines: u32,
-    /// Destinations, number 0 included; the width of a row of `COUNTERS`.
+    /// Destinations, number 0 included; the width of a row of [`super::Part::Counters`].
     pub destinations: u32,
     /// Services.
     pub services: u32,
