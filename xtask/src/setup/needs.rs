@@ -19,7 +19,6 @@ pub(crate) const LAB: &[Need] = &[
     need("ip", "iproute2", "the lab's namespaces and links"),
     need("ethtool", "ethtool", "switching off the lab's checksum offload"),
     need("curl", "curl", "the lab's client"),
-    need("ping", "iputils-ping", "the lab's client, too"),
     need("nginx", "nginx-light", "the lab's real servers").without_service("nginx.service"),
     need("promtool", "prometheus", "checking the metrics' format").without_service("prometheus.service"),
     need("tcpdump", "tcpdump", "capturing what crosses the lab's links"),
