@@ -1,10 +1,11 @@
-//! A line of the flow table in the kernel's memory, as `lb-common` reaches it: every access to it is here.
+//! A line of the flow table, and what is kept of a connection, in the kernel's memory, as `lb-common` reaches
+//! them: every access to them is here.
 
 use core::intrinsics::{AtomicOrdering, atomic_cxchg};
 use core::ptr::addr_of_mut;
 
-use lb_common::director::FlowLine;
-use lb_common::wire::Line;
+use lb_common::director::{FlowLine, Record};
+use lb_common::wire::{Connection, Line};
 
 /// A line of the flow table, which other CPUs and the daemon write to at the same time.
 #[derive(Clone, Copy)]
@@ -57,6 +58,32 @@ impl FlowLine for KernelLine {
     fn set_state(&self, slot: usize, state: u32) {
         // SAFETY: an aligned word is written whole, in a slot that this CPU has claimed.
         unsafe { self.state_at(slot).write_volatile(state) };
+    }
+}
+
+/// What is kept of a connection, which other CPUs and the daemon read at the same time.
+#[derive(Clone, Copy)]
+pub(crate) struct KernelRecord(*mut u64);
+
+impl KernelRecord {
+    /// The record at the start of a value of `CONNECTIONS`.
+    #[inline(always)]
+    pub(crate) const fn at(record: *mut u64) -> Self {
+        Self(record)
+    }
+}
+
+impl Record for KernelRecord {
+    #[inline(always)]
+    fn word(&self, index: usize) -> u64 {
+        // SAFETY: words are 0 to 7 by `Record`'s contract; the mask tells the verifier. A word is read whole.
+        unsafe { self.0.add(index & (Connection::WORDS - 1)).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn set_word(&self, index: usize, word: u64) {
+        // SAFETY: likewise.
+        unsafe { self.0.add(index & (Connection::WORDS - 1)).write_volatile(word) };
     }
 }
 

@@ -27,7 +27,9 @@ mod entry {
     //! The programs.
 
     use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
-    use lb_common::director::{Decision, Step, Task, answer, choose, forward, long_way, open, short_way};
+    use lb_common::director::{
+        Decision, Step, Task, answer, choose, classify, forward, long_way, open, short_way,
+    };
     use lb_common::net::Packet as _;
     use lb_common::verdict::{Action, Verdict};
 
@@ -64,6 +66,17 @@ mod entry {
         go_on(step, &context, &tables)
     }
 
+    /// Finds a packet's service.
+    #[xdp]
+    #[expect(clippy::needless_pass_by_value, reason = "the macro hands it over so")]
+    fn director_classify(context: XdpContext) -> u32 {
+        let Some(tables) = KernelTables::new() else {
+            return xdp_action::XDP_PASS;
+        };
+        let step = classify(&tables, tables.task());
+        go_on(step, &context, &tables)
+    }
+
     /// Chooses a real server.
     #[xdp]
     #[expect(clippy::needless_pass_by_value, reason = "the macro hands it over so")]
@@ -89,7 +102,7 @@ mod entry {
             Step::Done(decision) => end(&context, decision),
             Step::Answer => answered(&context),
             // One after the other, not within: so their stacks don't add up.
-            Step::Choose | Step::Open | Step::Forward => match forwarded(&context) {
+            Step::Classify | Step::Choose | Step::Open | Step::Forward => match forwarded(&context) {
                 UNANSWERED => answered(&context),
                 action => action,
             },
@@ -170,6 +183,7 @@ mod entry {
                 leave_to(Next::Tell, context, tables)
             }
             Step::Done(decision) => carry_out(context, decision),
+            Step::Classify => leave_to(Next::Classify, context, tables),
             Step::Choose => leave_to(Next::Choose, context, tables),
             Step::Open => leave_to(Next::Open, context, tables),
             Step::Forward => leave_to(Next::Forward, context, tables),

@@ -15,15 +15,15 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, DevMapHash, HashMap, ProgramArray};
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::info;
-use lb_common::director::{Tables, Task, insert};
+use lb_common::director::{Entered, Tables, Task, insert};
 use lb_common::sched::Scheduler;
 use lb_common::verdict::{Action, Verdict};
 use lb_common::wire::{
-    ADMISSION_WORDS, Counters, Destination, DestinationHead, Edit, Layout, Load, Part, RING_CHUNK, RingSpan,
-    Service, ServiceKey, Settings, Tick, VERDICT_SPARE, VERDICT_STRIDE, peer_bit,
+    ADMISSION_WORDS, Connection, Counters, Destination, DestinationHead, Edit, Layout, Load, Part, Place,
+    RING_CHUNK, RingSpan, Service, ServiceKey, Settings, Tick, VERDICT_SPARE, VERDICT_STRIDE, peer_bit,
 };
 
-use crate::flow_line::KernelLine;
+use crate::flow_line::{KernelLine, KernelRecord};
 
 /// See `lb_common::wire::Layout`. The daemon makes its one value as large as all parts together.
 #[map]
@@ -40,6 +40,9 @@ static SERVICES: Array<Service> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 static RINGS: Array<[u32; RING_CHUNK as usize]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static LOADS: Array<Load> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+/// By [`Place::index`].
+#[map]
+static CONNECTIONS: Array<[u64; Connection::WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static INTERFACES: DevMapHash = DevMapHash::with_max_entries(64, 0);
 /// By the numbers of [`Next`].
@@ -158,9 +161,11 @@ fn start<T>(base: *mut u64, part: Part) -> *mut T {
 /// That takes a function that other objects could call: it finds the tables by itself.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn director_insert(hash: u64, destination: u32, first: u32, instead: u64) -> u32 {
+extern "C" fn director_insert(hash: u64, destination: u32, first: u32, instead: u64) -> u64 {
     match KernelTables::new() {
-        Some(tables) => insert(&tables, hash, destination, first, instead),
+        Some(tables) => {
+            insert(&tables, hash, destination, first, instead, &tables.task().connection).to_word()
+        }
         None => 0,
     }
 }
@@ -175,6 +180,7 @@ pub(crate) enum Next {
     Answer = 3,
     Tell = 4,
     Choose = 5,
+    Classify = 6,
 }
 
 /// Leaves the packet to another program. Returns only if that is not there.
@@ -217,6 +223,7 @@ pub(crate) fn jiffies() -> u64 {
 
 impl Tables for KernelTables {
     type Line = KernelLine;
+    type Record = KernelRecord;
 
     #[inline(always)]
     fn admits(&self, bit: u32) -> bool {
@@ -251,6 +258,11 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn line(&self, index: u32) -> Option<KernelLine> {
         self.record(Part::Flows, index, LINES.load()).map(KernelLine::at)
+    }
+
+    #[inline(always)]
+    fn record(&self, place: Place) -> Option<KernelRecord> {
+        CONNECTIONS.get_ptr_mut(place.index()).map(|record| KernelRecord::at(record.cast()))
     }
 
     #[inline(always)]
@@ -321,8 +333,16 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn insert(&self, hash: u64, destination: u32, first: u32, instead: u64) -> u32 {
-        director_insert(hash, destination, first, instead)
+    fn insert(
+        &self,
+        hash: u64,
+        destination: u32,
+        first: u32,
+        instead: u64,
+        _connection: &Connection,
+    ) -> Entered {
+        // The connection is the task's, which the function finds by itself.
+        Entered::from_word(director_insert(hash, destination, first, instead))
     }
 
     #[inline(always)]

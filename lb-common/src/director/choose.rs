@@ -1,18 +1,16 @@
-//! A packet without a connection: does it open one, and to which real server?
+//! To which real server a new connection goes.
 //!
 //! Where a ring was built ahead, it is read; where loads are compared, every real server is looked at, so many
 //! at a time: a program can't loop over thousands, but it can go on in another run of itself.
 
-use super::answer::or_answer;
+use super::classify::refuse;
 use super::{Step, Tables, Task};
 use crate::sched::{
     Loaded, SH_SLOTS, Scheduler, Shape, Walk, dh_slot, hash_key, maglev_slot, mh_fallback_slot, mh_slot,
     sh_fallback_slot, sh_slot,
 };
-use crate::verdict::{Action, Verdict};
-use crate::wire::{
-    DESTINATION_KERNEL, Protocol, RingSpan, SERVICE_FALLBACK, SERVICE_ONE_PACKET, SERVICE_PORT,
-};
+use crate::verdict::Verdict;
+use crate::wire::{RingSpan, SERVICE_FALLBACK, SERVICE_PORT};
 
 /// Slots that a hash with fallback looks at, at most: LVS's 256 for sh. LVS looks at as many as there are for
 /// mh; that many in a row name nobody only if hardly anybody is left.
@@ -28,10 +26,6 @@ pub const COMPARED_MAX: u32 = 28 * SLOTS_A_RUN;
 /// Attempts in one run: a hash each.
 const ATTEMPTS_A_RUN: u32 = 16;
 
-/// What a choice is for, in [`Task`]: a connection that is to be entered, or this packet alone.
-pub(super) const CONNECTION: u32 = 1;
-pub(super) const ONE_PACKET: u32 = 2;
-
 /// What is still to be looked at.
 const NOTHING: u32 = 0;
 const ATTEMPTS_LEFT: u32 = 1;
@@ -40,57 +34,30 @@ const SLOTS_LEFT: u32 = 2;
 /// Chooses the destination of a new connection, or goes on with it.
 #[inline(always)]
 pub fn choose<T: Tables>(tables: &T, task: &mut Task) -> Step {
-    let outcome = if task.search == NOTHING { begin(tables, task) } else { Ok(0) };
-    let verdict = match outcome {
-        Ok(0) => {
-            let ring = tables.ring(task.service);
-            let is_done = match task.search {
-                ATTEMPTS_LEFT => attempt(tables, ring, task),
-                SLOTS_LEFT => compare(tables, ring, task),
-                _ => true,
-            };
-            if !is_done {
-                return Step::Choose;
-            }
-            if task.number != 0 {
-                return Step::Open;
-            }
-            Verdict::NoDestination
-        }
-        Ok(number) => {
-            task.number = number;
-            return Step::Open;
-        }
-        Err(verdict) => verdict,
-    };
-    task.is_new = 0;
-    if task.fragments != 0 && verdict.action() as u8 == Action::Pass as u8 {
-        task.number = DESTINATION_KERNEL;
-        return Step::Open;
+    let ring = tables.ring(task.service);
+    if task.search == NOTHING {
+        begin(tables, ring, task);
     }
-    or_answer(tables, task, verdict)
+    // Forgotten: what has just begun goes on as what had begun before, and not as a packet of its own.
+    let is_done = match tables.forget(task.search) {
+        ATTEMPTS_LEFT => attempt(tables, ring, task),
+        SLOTS_LEFT => compare(tables, ring, task),
+        _ => true,
+    };
+    if !is_done {
+        return Step::Choose;
+    }
+    if task.number == 0 { refuse(tables, task, Verdict::NoDestination) } else { Step::Open }
 }
 
-/// The destination, if it is found at once; 0: it isn't, and `task` says what is to be looked at.
+/// Finds the destination, if that is to be had at once; else `task` says what is to be looked at.
 #[inline(always)]
-fn begin<T: Tables>(tables: &T, task: &mut Task) -> Result<u32, Verdict> {
+fn begin<T: Tables>(tables: &T, ring: RingSpan, task: &mut Task) {
     let flow = &task.flow;
-    let service = tables.service(&flow.service).ok_or(Verdict::NoService)?;
-    if flow.protocol() == Protocol::Tcp && !flow.tcp_flags.opens() {
-        return Err(Verdict::NoConnection);
-    }
-    let ring = tables.ring(service);
-    if ring.slots == 0 {
-        return Err(Verdict::NoDestination);
-    }
-    task.service = service;
-    let (scheduler, flags) = tables.scheduler(service);
-    task.is_new = if flags & SERVICE_ONE_PACKET == 0 { CONNECTION } else { ONE_PACKET };
+    let (scheduler, flags) = tables.scheduler(task.service);
     match scheduler.shape() {
-        Shape::Ring => {
-            let slot = (tables.pick(service) % u64::from(ring.slots)) as u32;
-            Ok(tables.ring_slot(ring.first.wrapping_add(slot)))
-        }
+        // Was read at once.
+        Shape::Ring => {}
         Shape::HashRing => {
             let [high, low, _]: [u64; 3] = bytemuck::cast(flow.service);
             let port = if flags & SERVICE_PORT == 0 { 0 } else { flow.ports as u16 };
@@ -104,19 +71,24 @@ fn begin<T: Tables>(tables: &T, task: &mut Task) -> Result<u32, Verdict> {
                 Scheduler::Mh => mh_slot(key, ring.slots),
                 _ => maglev_slot(flow.hash, ring.slots),
             };
-            let number = available(tables, ring, first);
-            if number == 0 && flags & SERVICE_FALLBACK != 0 {
+            task.number = available(tables, ring, first);
+            if task.number == 0 && flags & SERVICE_FALLBACK != 0 {
                 task.search = ATTEMPTS_LEFT;
                 (task.key, task.first, task.is_sh) = (key, first, u32::from(scheduler == Scheduler::Sh));
             }
-            Ok(number)
         }
         Shape::Walk => {
             task.search = SLOTS_LEFT;
             task.walk = Walk::new(scheduler);
-            Ok(0)
         }
     }
+}
+
+/// The real server in the next slot of a ring that is gone through in order.
+#[inline(always)]
+pub(super) fn next_in_ring<T: Tables>(tables: &T, service: u32, ring: RingSpan) -> u32 {
+    let slot = (tables.pick(service) % u64::from(ring.slots.max(1))) as u32;
+    tables.ring_slot(ring.first.wrapping_add(slot))
 }
 
 /// Looks for another slot of a hash ring, whose real server takes something new; whether that is over.

@@ -4,11 +4,12 @@
 //! [`BUSY`], its state is written, and a second exchange publishes it. A state word is replaced by
 //! compare-and-exchange, so that whoever changes a state is the one who counts it.
 
-use super::{FlowLine, Tables};
+use super::{Entered, FlowLine, Record, Tables};
 use crate::flow::Flow;
 use crate::net::TcpFlags;
 use crate::wire::{
-    BUSY, EMPTY, LINE_SLOTS, Protocol, State, Tick, entry, entry_destination, entry_tag, tag_of,
+    BUSY, Connection, EMPTY, LINE_SLOTS, Place, Protocol, State, Tick, entry, entry_destination, entry_tag,
+    tag_of,
 };
 
 /// An entry that was found, as it was read.
@@ -17,7 +18,7 @@ pub struct Found<L> {
     /// When it was read: one call for the clock a packet.
     pub(super) now: Tick,
     pub(super) line: L,
-    pub(super) slot: usize,
+    pub(super) place: Place,
     pub(super) entry: u64,
     pub(super) state: u32,
 }
@@ -26,9 +27,9 @@ pub struct Found<L> {
 #[inline(always)]
 pub fn find<T: Tables>(tables: &T, hash: u64) -> Option<Found<T::Line>> {
     let (first, second) = line_numbers(tables, hash);
-    let found = match find_in(tables, tables.line(first)?, hash) {
+    let found = match find_in(tables, first, hash) {
         Some(found) => found,
-        None => find_in(tables, tables.line(second)?, hash)?,
+        None => find_in(tables, second, hash)?,
     };
     if State::seen(found.state) != found.now && tables.is_over(found.state, found.now) {
         remove(tables, &found);
@@ -51,12 +52,12 @@ pub(super) fn refresh<T: Tables>(tables: &T, flow: &Flow, found: &Found<T::Line>
         return;
     }
     // The slot may have been given to another flow meanwhile, whose word may be the same.
-    if found.line.entry(found.slot) != found.entry {
+    if found.line.entry(found.place.slot()) != found.entry {
         return;
     }
     // If another CPU was faster, the word is as good as ours.
     let (before, after) = (State::activity(found.state), State::activity(word));
-    if found.line.exchange_state(found.slot, found.state, word) && before != after {
+    if found.line.exchange_state(found.place.slot(), found.state, word) && before != after {
         tables.add_load(entry_destination(found.entry), before, -1);
         tables.add_load(entry_destination(found.entry), after, 1);
     }
@@ -65,9 +66,9 @@ pub(super) fn refresh<T: Tables>(tables: &T, flow: &Flow, found: &Found<T::Line>
 /// Takes an entry away, if it is still the one that was found.
 #[inline(always)]
 pub(super) fn remove<T: Tables>(tables: &T, found: &Found<T::Line>) {
-    if found.line.exchange_entry(found.slot, found.entry, BUSY) {
-        give_up(tables, found.entry, take_state(found.line, found.slot, State::None.at(Tick::ZERO)));
-        found.line.exchange_entry(found.slot, BUSY, EMPTY);
+    if found.line.exchange_entry(found.place.slot(), found.entry, BUSY) {
+        give_up(tables, found.entry, take_state(found.line, found.place.slot(), State::None.at(Tick::ZERO)));
+        found.line.exchange_entry(found.place.slot(), BUSY, EMPTY);
     }
 }
 
@@ -100,27 +101,47 @@ fn take_state<L: FlowLine>(line: L, slot: usize, state: u32) -> u32 {
 /// lines, or else the longest idle connection that has not proven itself. A proven one is never replaced:
 /// then there is no room.
 ///
-/// Returns the destination that the flow now has: another CPU's choice, if that was faster. 0: no room.
+/// `connection` is kept in the record of the place.
 #[inline(always)]
-pub fn insert<T: Tables>(tables: &T, hash: u64, destination: u32, first: u32, instead: u64) -> u32 {
-    enter(tables, hash, destination, first, instead).unwrap_or(0)
+pub fn insert<T: Tables>(
+    tables: &T,
+    hash: u64,
+    destination: u32,
+    first: u32,
+    instead: u64,
+    connection: &Connection,
+) -> Entered {
+    enter(tables, hash, destination, first, instead, connection).unwrap_or(Entered { number: 0, place: 0 })
 }
 
 #[inline(always)]
-fn enter<T: Tables>(tables: &T, hash: u64, destination: u32, first: u32, instead: u64) -> Option<u32> {
+fn enter<T: Tables>(
+    tables: &T,
+    hash: u64,
+    destination: u32,
+    first: u32,
+    instead: u64,
+    connection: &Connection,
+) -> Option<Entered> {
     let now = tables.now();
     let state = first | State::None.at(now);
     let ours = entry(tag_of(hash), destination);
-    let (line, slot, before) = if instead == EMPTY {
+    let Claim { line, place, before } = if instead == EMPTY {
         claim(tables, hash, now)?
     } else {
         let found = find(tables, hash)?;
-        if found.entry != instead || !found.line.exchange_entry(found.slot, found.entry, BUSY) {
+        if found.entry != instead || !found.line.exchange_entry(found.place.slot(), found.entry, BUSY) {
             // Another CPU has replaced it for the same reason: its choice stands.
-            return find(tables, hash).map(|winner| entry_destination(winner.entry));
+            return find(tables, hash)
+                .map(|winner| Entered { number: entry_destination(winner.entry), place: 0 });
         }
-        (found.line, found.slot, found.entry)
+        Claim { line: found.line, place: found.place, before: found.entry }
     };
+    let slot = place.slot();
+    let record = tables.record(place)?;
+    for (index, word) in connection.to_words().into_iter().enumerate() {
+        record.set_word(index, word);
+    }
     let last = take_state(line, slot, state);
     if before != EMPTY {
         give_up(tables, before, last);
@@ -131,12 +152,12 @@ fn enter<T: Tables>(tables: &T, hash: u64, destination: u32, first: u32, instead
     line.exchange_entry(slot, BUSY, ours);
     let settled = settle(tables, hash, now)?;
     if settled != ours && settled != EMPTY {
-        return Some(entry_destination(settled));
+        return Some(Entered { number: entry_destination(settled), place: 0 });
     }
     if State::weight(state) != 0 {
         tables.count_connection(destination);
     }
-    Some(destination)
+    Some(Entered { number: destination, place: place.word() })
 }
 
 /// Leaves one entry of a flow that several CPUs have entered at once: the one in the first position.
@@ -158,7 +179,8 @@ fn settle<T: Tables>(tables: &T, hash: u64, now: Tick) -> Option<u64> {
                 stays = entry;
             } else {
                 let state = line.state(slot);
-                remove(tables, &Found { now, line, slot: tables.forget(slot as u32) as usize, entry, state });
+                let place = Place(tables.forget(Place::new(number, slot).0));
+                remove(tables, &Found { now, line, place, entry, state });
             }
         }
         if first == second {
@@ -168,13 +190,7 @@ fn settle<T: Tables>(tables: &T, hash: u64, now: Tick) -> Option<u64> {
     Some(stays)
 }
 
-/// The two lines that a flow may stand in.
-#[inline(always)]
-fn lines<T: Tables>(tables: &T, hash: u64) -> Option<(T::Line, T::Line)> {
-    let (first, second) = line_numbers(tables, hash);
-    Some((tables.line(first)?, tables.line(second)?))
-}
-
+/// The numbers of the two lines that a flow may stand in.
 #[inline(always)]
 pub(super) fn line_numbers<T: Tables>(tables: &T, hash: u64) -> (u32, u32) {
     let lines = u64::from(tables.lines());
@@ -185,7 +201,8 @@ pub(super) fn line_numbers<T: Tables>(tables: &T, hash: u64) -> (u32, u32) {
 }
 
 #[inline(always)]
-fn find_in<T: Tables>(tables: &T, line: T::Line, hash: u64) -> Option<Found<T::Line>> {
+fn find_in<T: Tables>(tables: &T, number: u32, hash: u64) -> Option<Found<T::Line>> {
+    let line = tables.line(number)?;
     for slot in 0..LINE_SLOTS {
         let entry = line.entry(slot);
         if entry_tag(entry) == tag_of(hash) && entry_destination(entry) != 0 && entry != BUSY {
@@ -193,7 +210,7 @@ fn find_in<T: Tables>(tables: &T, line: T::Line, hash: u64) -> Option<Found<T::L
             return Some(Found {
                 now: tables.now(),
                 line,
-                slot: tables.forget(slot as u32) as usize,
+                place: Place(tables.forget(Place::new(number, slot).0)),
                 entry,
                 state,
             });
@@ -202,22 +219,31 @@ fn find_in<T: Tables>(tables: &T, line: T::Line, hash: u64) -> Option<Found<T::L
     None
 }
 
-/// Claims a slot for a new flow; with what stood in it, or [`EMPTY`].
+/// A slot that was claimed.
+struct Claim<L> {
+    line: L,
+    place: Place,
+    /// What stood in it, or [`EMPTY`].
+    before: u64,
+}
+
+/// Claims a slot for a new flow.
 #[inline(always)]
-fn claim<T: Tables>(tables: &T, hash: u64, now: Tick) -> Option<(T::Line, usize, u64)> {
-    let (first, second) = lines(tables, hash)?;
-    let (a, b) = (survey(tables, first, now), survey(tables, second, now));
+fn claim<T: Tables>(tables: &T, hash: u64, now: Tick) -> Option<Claim<T::Line>> {
+    let (first, second) = line_numbers(tables, hash);
+    let (a, b) = (survey(tables, tables.line(first)?, now), survey(tables, tables.line(second)?, now));
     // The emptier line; of two alike, the one with the better slot.
     let is_first = if a.free == b.free { a.rank >= b.rank } else { a.free > b.free };
-    let ((line, rank), other) =
+    let ((number, rank), other) =
         if is_first { ((first, a.rank), (second, b.rank)) } else { ((second, b.rank), (first, a.rank)) };
     // Another CPU may be faster in the one line, hardly in both.
-    claim_slot(tables, line, rank, now).or_else(|| claim_slot(tables, other.0, other.1, now))
+    claim_slot(tables, number, rank, now).or_else(|| claim_slot(tables, other.0, other.1, now))
 }
 
 /// Claims the best slot of a line, unless what stands in it must stay.
 #[inline(always)]
-fn claim_slot<T: Tables>(tables: &T, line: T::Line, rank: u32, now: Tick) -> Option<(T::Line, usize, u64)> {
+fn claim_slot<T: Tables>(tables: &T, number: u32, rank: u32, now: Tick) -> Option<Claim<T::Line>> {
+    let line = tables.line(number)?;
     let slot = (rank & 7) as usize;
     let (entry, state) = (line.entry(slot), line.state(slot));
     // Judged as it is now: a connection may have come to life since.
@@ -228,7 +254,7 @@ fn claim_slot<T: Tables>(tables: &T, line: T::Line, rank: u32, now: Tick) -> Opt
     if score < SCORE_EXPIRED {
         tables.count_eviction(state);
     }
-    Some((line, slot, entry))
+    Some(Claim { line, place: Place(number << 3 | rank & 7), before: entry })
 }
 
 /// Scores: 0 for an entry that must stay, 1 and more for one that may go, the more the longer it is idle.

@@ -6,9 +6,9 @@ use super::{Step, Tables, Task};
 use crate::flow::{Flow, FlowKey, address_key, hash_of_fragments};
 use crate::net::Packet;
 use crate::verdict::{Action, Verdict};
-use crate::walk::{Content, Frame, IpHeader, Stop, Walked, walk};
+use crate::walk::{Content, Datagram, Frame, IpHeader, Stop, Walked, walk};
 use crate::wire::{
-    DESTINATION_DOWN, DESTINATION_KERNEL, DESTINATION_REMOVED, Protocol, State, admission_bit_v4,
+    Connection, DESTINATION_DOWN, DESTINATION_KERNEL, DESTINATION_REMOVED, Protocol, State, admission_bit_v4,
     admission_bit_v6, entry_destination,
 };
 
@@ -45,6 +45,7 @@ fn steer<P: Packet, T: Tables>(packet: &P, tables: &T, task: &mut Task) -> Resul
     task.offset = datagram.offset;
     task.is_v6 = datagram.is_v6;
     task.hops = datagram.hops;
+    task.connection = connection_of(packet, datagram).ok_or(Verdict::Truncated)?;
     if datagram.fragment.is_first() {
         task.fragments = hash_of_fragments(datagram, tables);
     }
@@ -86,7 +87,24 @@ fn steer<P: Packet, T: Tables>(packet: &P, tables: &T, task: &mut Task) -> Resul
             Keep::ChooseAnew => task.instead = found.entry,
         }
     }
-    Ok(Step::Choose)
+    Ok(Step::Classify)
+}
+
+/// What is to be kept of the connection that a packet may open, or of the parts that will follow it.
+#[inline(always)]
+fn connection_of<P: Packet>(packet: &P, datagram: &Datagram) -> Option<Connection> {
+    // Destination and source as they lie; exchanged for a frame that goes back.
+    let [a, b, c]: [u32; 3] = packet.read(0)?;
+    Some(Connection {
+        client: datagram.source,
+        service: datagram.destination,
+        ports: datagram.ports,
+        kind: datagram.protocol | datagram.is_v6 << 8,
+        pair: 0,
+        template: 0,
+        ethernet: [b >> 16 | c << 16, c >> 16 | a << 16, a >> 16 | b << 16],
+        interface: packet.interface(),
+    })
 }
 
 /// The hash of the flow that a packet belongs to, or of the datagram that it is a later fragment of.

@@ -8,6 +8,7 @@
 
 mod answer;
 mod choose;
+mod classify;
 mod connection;
 mod forward;
 mod long;
@@ -17,12 +18,13 @@ mod tables;
 
 pub use answer::answer;
 pub use choose::{COMPARED_MAX, choose};
+pub use classify::classify;
 pub use connection::{Found, find, insert};
 pub use forward::forward;
 pub use long::long_way;
 pub use open::open;
 pub use short::short_way;
-pub use tables::{FlowLine, Tables};
+pub use tables::{Entered, FlowLine, Record, Tables};
 
 use bytemuck::{Pod, Zeroable};
 
@@ -30,6 +32,7 @@ use crate::flow::Flow;
 use crate::net::Packet;
 use crate::sched::Walk;
 use crate::verdict::Verdict;
+use crate::wire::Connection;
 
 /// What is to be done with a packet. Its bytes are already as they should leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +56,9 @@ impl Decision {
 pub enum Step {
     /// To its end, and counted.
     Done(Decision),
-    /// The packet has no connection, and may open one: [`choose`], also to go on with it.
+    /// The packet has no connection, and may open one if it is for a service: [`classify`].
+    Classify,
+    /// It is for a service that has to choose: [`choose`], also to go on with it.
     Choose,
     /// Its destination was chosen, or is that of others that will follow it: [`open`].
     Open,
@@ -68,6 +73,8 @@ pub enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Task {
+    /// What is to be kept of a connection that it opens.
+    pub connection: Connection,
     /// The packet's flow; of one that belongs to another's flow (a fragment, an ICMP error) its hash alone.
     pub flow: Flow,
     /// The hash of the datagram's fragments, if this is the first of several; 0 otherwise.
@@ -126,6 +133,7 @@ pub fn direct<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Decision {
     loop {
         step = match step {
             Step::Done(decision) => return decision,
+            Step::Classify => classify(tables, &mut task),
             Step::Choose => choose(tables, &mut task),
             Step::Open => open(tables, &mut task),
             Step::Forward => forward(packet, tables, &mut task),

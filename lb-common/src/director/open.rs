@@ -1,7 +1,7 @@
 //! A packet that enters something into the flow table: it has no connection yet, or others will follow it.
 
 use super::answer::or_answer;
-use super::choose::{CONNECTION, ONE_PACKET};
+use super::classify::{CONNECTION, ONE_PACKET};
 use super::connection::first_state;
 use super::{Step, Tables, Task};
 use crate::verdict::Verdict;
@@ -12,7 +12,8 @@ use crate::wire::{DESTINATION_KERNEL, EMPTY, State, Tick};
 pub fn open<T: Tables>(tables: &T, task: &mut Task) -> Step {
     if task.is_new == CONNECTION {
         let first = first_state(task.flow.is_tcp);
-        task.number = tables.insert(task.flow.hash, task.number, first, task.instead);
+        let entered = tables.insert(task.flow.hash, task.number, first, task.instead, &task.connection);
+        task.number = entered.number;
     } else if task.is_new == ONE_PACKET {
         // As IPVS counts it, though nothing of it is kept.
         tables.count_connection(task.number);
@@ -34,5 +35,5 @@ pub fn open<T: Tables>(tables: &T, task: &mut Task) -> Step {
 /// room, they will be told so.
 #[inline(always)]
 fn lead_fragments<T: Tables>(tables: &T, task: &Task) {
-    tables.insert(task.fragments, task.number, State::Fragment.at(Tick::ZERO), EMPTY);
+    tables.insert(task.fragments, task.number, State::Fragment.at(Tick::ZERO), EMPTY, &task.connection);
 }

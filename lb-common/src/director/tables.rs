@@ -4,7 +4,7 @@
 
 use crate::sched::Scheduler;
 use crate::verdict::Verdict;
-use crate::wire::{Destination, DestinationHead, Edit, Load, RingSpan, ServiceKey, Tick};
+use crate::wire::{Connection, Destination, DestinationHead, Edit, Load, Place, RingSpan, ServiceKey, Tick};
 
 /// A line of the flow table that other CPUs write to at the same time. Slots are 0 to 4.
 pub trait FlowLine: Copy {
@@ -24,10 +24,46 @@ pub trait FlowLine: Copy {
     fn set_state(&self, slot: usize, state: u32);
 }
 
+/// What a slot of the flow table says of its connection beside the entry, see [`Connection`]: words that other
+/// CPUs write to at the same time.
+pub trait Record: Copy {
+    /// A word, 0 to 7.
+    fn word(&self, index: usize) -> u64;
+
+    /// Writes a word.
+    fn set_word(&self, index: usize, word: u64);
+}
+
+/// Who has entered a flow, and where: what [`super::insert`] returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entered {
+    /// The destination that the flow now has: another CPU's choice, if that was faster. 0: no room.
+    pub number: u32,
+    /// [`Place::word`] of the entry, if it is ours; 0: it is another CPU's, or there is none.
+    pub place: u32,
+}
+
+impl Entered {
+    /// Both in one word, as a function of the kernel's returns it.
+    #[inline(always)]
+    pub const fn to_word(self) -> u64 {
+        self.number as u64 | (self.place as u64) << 32
+    }
+
+    /// Back again.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self { number: word as u32, place: (word >> 32) as u32 }
+    }
+}
+
 /// The tables of one director. Numbers out of range find nothing.
 pub trait Tables {
     /// A line of the flow table.
     type Line: FlowLine;
+
+    /// What is kept of a connection.
+    type Record: Record;
 
     /// Whether the admission filter has a bit (0 to 65,535) set.
     fn admits(&self, bit: u32) -> bool;
@@ -46,6 +82,9 @@ pub trait Tables {
 
     /// A line of the flow table.
     fn line(&self, index: u32) -> Option<Self::Line>;
+
+    /// The record of a slot of the flow table.
+    fn record(&self, place: Place) -> Option<Self::Record>;
 
     /// Whether an address, by [`ServiceKey::address_only`], is some service's: exactly, not as the admission filter.
     fn is_service_address(&self, key: &ServiceKey) -> bool;
@@ -71,9 +110,16 @@ pub trait Tables {
     /// How many connections a destination holds.
     fn load(&self, number: u32) -> Load;
 
-    /// Enters a flow: [`super::insert`].
+    /// Enters a flow: [`super::insert`]. `connection` is the task's ([`super::Task::connection`]).
     // A method, since it is a function of its own in the kernel: there it is verified once.
-    fn insert(&self, hash: u64, destination: u32, first: u32, instead: u64) -> u32;
+    fn insert(
+        &self,
+        hash: u64,
+        destination: u32,
+        first: u32,
+        instead: u64,
+        connection: &Connection,
+    ) -> Entered;
 
     /// What this CPU has answered by ICMP in a tick, see [`Self::set_answers`].
     fn answers(&self) -> u64;

@@ -5,12 +5,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 
-use crate::director::{self, FlowLine, Tables};
+use crate::director::{self, Entered, FlowLine, Record, Tables};
 use crate::sched::Scheduler;
 use crate::verdict::{Action, Verdict};
 use crate::wire::{
-    Admission, Clock, Counters, Destination, DestinationHead, Edit, LINE_SLOTS, Line, Load, RingSpan,
-    Service, ServiceKey, Settings, State, Tick, peer_bit,
+    Admission, Clock, Connection, Counters, Destination, DestinationHead, Edit, LINE_SLOTS, Line, Load,
+    Place, RingSpan, Service, ServiceKey, Settings, State, Tick, peer_bit,
 };
 
 /// One director's tables, sized by its settings.
@@ -34,6 +34,7 @@ pub struct MemoryTables {
     /// Records of destinations.
     pub destinations: Vec<Destination>,
     flows: Vec<MemoryLine>,
+    connections: Vec<MemoryRecord>,
     picks: Vec<AtomicU64>,
     counters: Vec<[AtomicU64; 4]>,
     loads: Vec<[AtomicI32; 2]>,
@@ -59,6 +60,7 @@ impl MemoryTables {
             heads: vec![bytemuck::Zeroable::zeroed(); destinations],
             destinations: vec![bytemuck::Zeroable::zeroed(); 2 * destinations],
             flows: (0..settings.lines).map(|_| MemoryLine::default()).collect(),
+            connections: (0..settings.lines as usize * LINE_SLOTS).map(|_| MemoryRecord::default()).collect(),
             picks: (0..services).map(|_| AtomicU64::new(0)).collect(),
             counters: (0..destinations).map(|_| Default::default()).collect(),
             loads: (0..destinations).map(|_| Default::default()).collect(),
@@ -122,6 +124,12 @@ impl MemoryTables {
         Load { connections: [inactive.load(SeqCst), active.load(SeqCst)] }
     }
 
+    /// What is kept of the connection in a slot of the flow table.
+    pub fn connection(&self, place: Place) -> Connection {
+        let words = &self.connections[place.index() as usize].0;
+        bytemuck::cast::<[u64; Connection::WORDS], _>(std::array::from_fn(|index| words[index].load(SeqCst)))
+    }
+
     /// A copy of every line of the flow table.
     pub fn lines(&self) -> impl Iterator<Item = Line> + '_ {
         self.flows.iter().map(|line| Line {
@@ -129,6 +137,20 @@ impl MemoryTables {
             states: std::array::from_fn(|slot| line.states[slot].load(SeqCst)),
             reserved: 0,
         })
+    }
+}
+
+/// What is kept of one connection, in atomics.
+#[derive(Debug, Default)]
+pub struct MemoryRecord([AtomicU64; Connection::WORDS]);
+
+impl Record for &MemoryRecord {
+    fn word(&self, index: usize) -> u64 {
+        self.0[index].load(SeqCst)
+    }
+
+    fn set_word(&self, index: usize, word: u64) {
+        self.0[index].store(word, SeqCst);
     }
 }
 
@@ -163,6 +185,7 @@ impl FlowLine for &MemoryLine {
 
 impl<'a> Tables for &'a MemoryTables {
     type Line = &'a MemoryLine;
+    type Record = &'a MemoryRecord;
 
     fn admits(&self, bit: u32) -> bool {
         self.admission.admits(bit)
@@ -186,6 +209,10 @@ impl<'a> Tables for &'a MemoryTables {
 
     fn line(&self, index: u32) -> Option<Self::Line> {
         self.flows.get(index as usize)
+    }
+
+    fn record(&self, place: Place) -> Option<Self::Record> {
+        self.connections.get(place.index() as usize)
     }
 
     fn is_service_address(&self, key: &ServiceKey) -> bool {
@@ -221,8 +248,15 @@ impl<'a> Tables for &'a MemoryTables {
         })
     }
 
-    fn insert(&self, hash: u64, destination: u32, first: u32, instead: u64) -> u32 {
-        director::insert(self, hash, destination, first, instead)
+    fn insert(
+        &self,
+        hash: u64,
+        destination: u32,
+        first: u32,
+        instead: u64,
+        connection: &Connection,
+    ) -> Entered {
+        director::insert(self, hash, destination, first, instead, connection)
     }
 
     fn answers(&self) -> u64 {

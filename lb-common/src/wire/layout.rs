@@ -74,7 +74,7 @@ mod tests {
         (settings.cpus, settings.destinations, settings.lines) = (3, 1_001, 17);
         let layout = Layout::of(&settings);
         assert!(Layout::ADMISSION >= size_of::<Settings>() as u64);
-        let sizes = [3 * 512, 3 * 1_001 * 32, 1_001 * 8, 2 * 1_001 * 256, 18 * 64];
+        let sizes = [3 * 1_024, 3 * 1_001 * 32, 1_001 * 8, 2 * 1_001 * 256, 18 * 64];
         let mut end = Layout::ADMISSION + size_of::<Admission>() as u64;
         for (offset, size) in layout.offsets.into_iter().zip(sizes) {
             assert!(offset >= end && offset < end + 64 && offset % 64 == 0, "{offset} after {end}");

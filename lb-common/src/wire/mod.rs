@@ -7,6 +7,7 @@
 //! tables than its own on start refuses to adopt them.
 
 mod admission;
+mod connection;
 mod destination;
 mod flow_table;
 mod layout;
@@ -17,6 +18,7 @@ mod service;
 mod settings;
 
 pub use admission::{ADMISSION_WORDS, Admission, admission_bit_v4, admission_bit_v6};
+pub use connection::{Connection, Place};
 pub use destination::{
     Counters, DESTINATION_DOWN, DESTINATION_KERNEL, DESTINATION_MAX, DESTINATION_REMOVED, Destination,
     DestinationHead, Edit, FORWARD_DIRECT, FORWARD_LOCAL, FORWARD_TUNNEL, Load,
@@ -34,4 +36,4 @@ pub use service::{
 pub use settings::{PEERS_MAX, Seed, Settings, VERDICT_COUNTERS, VERDICT_SPARE, VERDICT_STRIDE, peer_bit};
 
 /// The version of all layouts in this module together.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;

@@ -9,13 +9,13 @@ use crate::verdict::Verdict;
 pub const PEERS_MAX: u32 = 1024;
 
 /// Counters in one CPU's row of verdicts: whole cache lines, so that CPUs share none.
-pub const VERDICT_STRIDE: usize = 64;
+pub const VERDICT_STRIDE: usize = 128;
 /// Counters that follow the verdicts in a row: evictions, by the [`super::State`] of what was evicted.
 pub const VERDICT_COUNTERS: usize = Verdict::COUNT + super::State::ALL.len();
 
 /// Words at the end of a row that are no counters: what one program leaves to the next, and how many
 /// answers were sent.
-pub const VERDICT_SPARE: usize = 25;
+pub const VERDICT_SPARE: usize = 56;
 
 const _: () = assert!(VERDICT_COUNTERS + VERDICT_SPARE <= VERDICT_STRIDE);
 

@@ -12,8 +12,9 @@ use aya::programs::links::FdLink;
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use lb_common::verdict::Verdict;
 use lb_common::wire::{
-    Admission, BUSY, Counters, Destination, DestinationHead, EMPTY, LINE_SLOTS, Layout, Line, Load, Part,
-    RING_CHUNK, RingSpan, Service, ServiceKey, Settings, State, Tick, VERDICT_STRIDE, entry_destination,
+    Admission, BUSY, Connection, Counters, Destination, DestinationHead, EMPTY, LINE_SLOTS, Layout, Line,
+    Load, Part, Place, RING_CHUNK, RingSpan, Service, ServiceKey, Settings, State, Tick, VERDICT_STRIDE,
+    entry_destination,
 };
 
 use super::load::{load_object, map_array, map_tables, take};
@@ -30,13 +31,14 @@ const SERVICE_SCHEDULER: usize = std::mem::offset_of!(Service, scheduler);
 const _: () = assert!(SERVICE_SCHEDULER.is_multiple_of(8));
 
 /// The programs that others leave packets to, in the order of their places in the map `PROGRAMS`.
-const PROGRAMS: [&str; 6] = [
+const PROGRAMS: [&str; 7] = [
     "director_long_way",
     "director_open",
     "director_forward",
     "director_answer",
     "director_tell",
     "director_choose",
+    "director_classify",
 ];
 
 /// Whether tables were made or found.
@@ -65,6 +67,7 @@ pub struct KernelDataplane {
     destinations: MappedArray<Destination>,
     flows: MappedArray<Line>,
     counters: MappedArray<Counters>,
+    connections: MappedArray<Connection>,
     loads: MappedArray<Load>,
     verdicts: MappedArray<[u64; VERDICT_STRIDE]>,
     peers: HashMap<MapData, u64, u32>,
@@ -97,6 +100,7 @@ impl KernelDataplane {
             destinations: MappedArray::part(&tables, layout.offset(Part::Destinations), 2 * destinations),
             flows: MappedArray::part(&tables, layout.offset(Part::Flows), lines),
             counters: MappedArray::part(&tables, layout.offset(Part::Counters), cpus * destinations),
+            connections: map_array(&mut ebpf, "CONNECTIONS", lines * LINE_SLOTS as u32)?,
             loads: map_array(&mut ebpf, "LOADS", destinations)?,
             verdicts: MappedArray::part(&tables, layout.offset(Part::Verdicts), cpus),
             peers: take(&mut ebpf, "PEERS")?,
@@ -213,6 +217,11 @@ impl KernelDataplane {
             }
         }
         counts
+    }
+
+    /// What is kept of the connection in a slot of the flow table.
+    pub fn connection(&self, place: Place) -> Connection {
+        self.connections.read(place.index() as usize)
     }
 
     /// A copy of the flow table. What is written meanwhile may be in it or not.

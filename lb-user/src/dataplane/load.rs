@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aya::maps::{Map, MapError};
 use aya::{Ebpf, EbpfLoader};
-use lb_common::wire::{LAYOUT_BYTES_MAX, Layout, RING_CHUNK};
+use lb_common::wire::{LAYOUT_BYTES_MAX, LINE_SLOTS, Layout, RING_CHUNK};
 
 use super::mapped::{MappedArray, Mapping};
 use super::object::with_value_size;
@@ -29,6 +29,7 @@ pub(super) fn load_object(sizes: &Sizes, pins: Option<&Path>, debug: bool) -> Re
         .map_max_entries("SERVICES", settings.services)
         .map_max_entries("RINGS", settings.ring_slots / RING_CHUNK)
         .map_max_entries("LOADS", settings.destinations)
+        .map_max_entries("CONNECTIONS", settings.lines * LINE_SLOTS as u32)
         .override_global("OFFSETS", &layout.offsets[..], true)
         .override_global("CPUS", &settings.cpus, true)
         .override_global("TICK_SHIFT", &shift, true)

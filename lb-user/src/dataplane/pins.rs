@@ -14,8 +14,17 @@ use super::mapped::{MappedArray, Mapping};
 /// Maps that are pinned: all but read-only data and the log.
 ///
 /// The array of programs among them: a program array that no process and no pin holds loses its programs.
-pub(super) const PINNED: [&str; 8] =
-    ["TABLES", "PEERS", "ADDRESSES", "SERVICE_INDEX", "SERVICES", "RINGS", "LOADS", "PROGRAMS"];
+pub(super) const PINNED: [&str; 9] = [
+    "TABLES",
+    "PEERS",
+    "ADDRESSES",
+    "SERVICE_INDEX",
+    "SERVICES",
+    "RINGS",
+    "LOADS",
+    "CONNECTIONS",
+    "PROGRAMS",
+];
 
 /// Takes away all pinned tables in a directory. Links that are pinned there are not touched.
 pub(super) fn remove_pinned_tables(directory: &Path) -> Result<(), Error> {

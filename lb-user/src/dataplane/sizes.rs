@@ -1,8 +1,8 @@
 //! How large each table is, from what the config asks for, and what memory that takes.
 
 use lb_common::wire::{
-    Admission, Clock, Counters, Destination, Line, Load, RING_CHUNK, Seed, Service, Settings, Timeouts,
-    VERDICT_STRIDE, VERSION,
+    Admission, Clock, Connection, Counters, Destination, LINE_SLOTS, Line, Load, RING_CHUNK, Seed, Service,
+    Settings, Timeouts, VERDICT_STRIDE, VERSION,
 };
 
 use crate::model::TableSizes;
@@ -55,13 +55,14 @@ impl Sizes {
     }
 
     /// Every table: its name, its number of values, the bytes of one.
-    pub fn arrays(&self) -> [(&'static str, u32, usize); 9] {
+    pub fn arrays(&self) -> [(&'static str, u32, usize); 10] {
         let Settings { lines, destinations, services, ring_slots, cpus, .. } = self.settings;
         [
             ("ADMISSION", 1, size_of::<Admission>()),
             ("FLOWS", lines, size_of::<Line>()),
             ("COUNTERS", cpus * destinations, size_of::<Counters>()),
             ("LOADS", destinations, size_of::<Load>()),
+            ("CONNECTIONS", lines * LINE_SLOTS as u32, size_of::<Connection>()),
             ("DESTINATION_HEADS", destinations, size_of::<u64>()),
             // Two records a destination: one in use, one to fill.
             ("DESTINATIONS", 2 * destinations, size_of::<Destination>()),

@@ -10,7 +10,7 @@ use aya::programs::{TestRun as _, TestRunOptions};
 use lb_common::director::{Decision, Tables as _, direct};
 use lb_common::net::PacketBuffer;
 use lb_common::verdict::{Action, Verdict};
-use lb_common::wire::{BUSY, EMPTY, LINE_SLOTS, Line, State, Tick};
+use lb_common::wire::{BUSY, EMPTY, LINE_SLOTS, Line, Place, State, Tick};
 use lb_user::dataplane::{Dataplane, Held, KernelDataplane, MemoryDataplane};
 use lb_user::model::TableSizes;
 use lb_user::plan::{Wanted, plan};
@@ -167,6 +167,14 @@ impl Twins {
             assert!(is_same, "line {index} of the flow table, host and kernel:\n{host:x?}\n{kernel:x?}");
         }
         assert_eq!(host.len(), kernel.len());
+        let taken = |(line, entries): (usize, &[(u64, _); LINE_SLOTS])| {
+            let slots = (0..LINE_SLOTS).filter(|&slot| entries[slot].0 != EMPTY);
+            slots.map(|slot| Place::new(line as u32, slot)).collect::<Vec<_>>()
+        };
+        for place in host.iter().enumerate().flat_map(taken) {
+            let (host, kernel) = (tables.connection(place), self.kernel.connection(place));
+            assert_eq!(host, kernel, "what is kept of the connection at {place:?}: host (left) and kernel");
+        }
     }
 
     /// The XDP action that the program is to make of a decision.

@@ -1,0 +1,57 @@
+//! A packet without a connection: is it for a service, and does it open one?
+//!
+//! Which real server it goes to is the scheduler's ([`super::choose`]), but where a ring was built ahead and is
+//! gone through in order: that is read here, since it costs less than to leave the packet to the next.
+
+use super::answer::or_answer;
+use super::choose::next_in_ring;
+use super::{Step, Tables, Task};
+use crate::sched::Shape;
+use crate::verdict::{Action, Verdict};
+use crate::wire::{DESTINATION_KERNEL, Protocol, SERVICE_ONE_PACKET};
+
+/// What a choice is for, in [`Task`]: a connection that is to be entered, or this packet alone.
+pub(super) const CONNECTION: u32 = 1;
+pub(super) const ONE_PACKET: u32 = 2;
+
+/// Finds the service of a packet that has no connection.
+#[inline(always)]
+pub fn classify<T: Tables>(tables: &T, task: &mut Task) -> Step {
+    match begin(tables, task) {
+        Ok(step) => step,
+        Err(verdict) => refuse(tables, task, verdict),
+    }
+}
+
+#[inline(always)]
+fn begin<T: Tables>(tables: &T, task: &mut Task) -> Result<Step, Verdict> {
+    let flow = &task.flow;
+    let service = tables.service(&flow.service).ok_or(Verdict::NoService)?;
+    if flow.protocol() == Protocol::Tcp && !flow.tcp_flags.opens() {
+        return Err(Verdict::NoConnection);
+    }
+    let ring = tables.ring(service);
+    if ring.slots == 0 {
+        return Err(Verdict::NoDestination);
+    }
+    task.service = service;
+    let (scheduler, flags) = tables.scheduler(service);
+    task.is_new = if flags & SERVICE_ONE_PACKET == 0 { CONNECTION } else { ONE_PACKET };
+    if scheduler.shape() != Shape::Ring {
+        return Ok(Step::Choose);
+    }
+    task.number = next_in_ring(tables, service, ring);
+    if task.number == 0 { Err(Verdict::NoDestination) } else { Ok(Step::Open) }
+}
+
+/// The end of a packet that opens nothing.
+#[inline(always)]
+pub(super) fn refuse<T: Tables>(tables: &T, task: &mut Task, verdict: Verdict) -> Step {
+    task.is_new = 0;
+    if task.fragments != 0 && verdict.action() as u8 == Action::Pass as u8 {
+        // Its other parts follow it to the kernel.
+        task.number = DESTINATION_KERNEL;
+        return Step::Open;
+    }
+    or_answer(tables, task, verdict)
+}
