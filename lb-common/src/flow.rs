@@ -7,7 +7,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::director::Tables;
 use crate::net::TcpFlags;
 use crate::walk::{Datagram, Walked};
-use crate::wire::{Protocol, ServiceKey};
+use crate::wire::{Connection, Destination, Protocol, ServiceKey};
 
 /// A packet that may be for a service.
 ///
@@ -74,6 +74,22 @@ impl FlowKey {
     pub const fn of(datagram: &Datagram) -> Self {
         let Datagram { is_v6, protocol, ports, source, destination, .. } = *datagram;
         Self { is_v6, protocol, ports, source, destination }
+    }
+
+    /// The flow of what a masqueraded real server answers on a connection.
+    #[inline(always)]
+    pub fn of_reply(connection: &Connection, real_server: &Destination) -> Self {
+        let Connection { client, ports, kind, .. } = *connection;
+        let port = u32::from(u16::from_ne_bytes(real_server.port));
+        // Without a port of its own it has that of the service.
+        let port = if port == 0 { ports >> 16 } else { port };
+        Self {
+            is_v6: kind >> 8,
+            protocol: kind & 0xff,
+            ports: port | ports << 16,
+            source: bytemuck::cast(real_server.address),
+            destination: client,
+        }
     }
 
     /// The flow of the other direction.

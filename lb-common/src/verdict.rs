@@ -60,6 +60,10 @@ verdicts! {
         DirectRouting = "direct_routing",
         /// Sent to a real server in a tunnel.
         Tunnel = "tunnel",
+        /// Sent to a masqueraded real server, under its address and port.
+        Masquerade = "masquerade",
+        /// Sent back to a client by a masqueraded real server, under the service's address and port.
+        MasqueradeReply = "masquerade_reply",
     }
     Pass {
         /// Neither IPv4 nor IPv6: ARP, LLDP and whatever else shares the wire.
@@ -82,6 +86,8 @@ verdicts! {
         NoService = "no_service",
         /// An ICMP error for a service address, about a packet of no connection.
         UnrelatedError = "unrelated_error",
+        /// From a masqueraded real server, but of no connection: its own traffic, the answers to checks among it.
+        RealServersOwn = "real_servers_own",
         /// Came from a peer director, which has scheduled it already: this host is the real server.
         PeerDirector = "peer_director",
         /// The chosen real server is this host.
@@ -103,6 +109,9 @@ verdicts! {
         FragmentWithoutFirst = "fragment_without_first",
         /// Every place of this flow in the flow table is held by a live connection.
         FlowTableFull = "flow_table_full",
+        /// Masqueraded, the real server could not tell the connection from another one of the same client: both
+        /// come from one address and port of it, by two services.
+        NatCollision = "nat_collision",
         /// The tables contradict themselves; never seen unless something is broken.
         Internal = "internal",
     }

@@ -9,7 +9,7 @@ use bytemuck::Zeroable as _;
 use etherparse::{IpHeaders, SlicedPacket, TransportSlice};
 use lb_common::Verdict;
 use lb_common::forward::{
-    Endpoint, Place, masquerade, masquerade_icmp, masquerade_icmp_reply, masquerade_reply,
+    Endpoint, Headers, masquerade, masquerade_icmp, masquerade_icmp_reply, masquerade_reply,
 };
 use lb_common::net::PacketBuffer;
 use lb_common::wire::{Destination, ServiceKey};
@@ -33,7 +33,7 @@ fn buffer(bytes: &[u8]) -> PacketBuffer {
 #[test]
 fn ports_are_mapped_there_and_back() {
     for there in families_and_protocols() {
-        let place = Place::plain(there.family(), u32::from(there.is_tcp));
+        let place = Headers::plain(there.family(), u32::from(there.is_tcp));
         assert_eq!(place, there.place());
         let mut packet = buffer(&there.frame(BEFORE, &there.packet()));
         assert_eq!(masquerade(&mut packet, place, &there.endpoint(REAL_SERVER), AFTER), Ok(()));
@@ -287,9 +287,9 @@ fn an_error_without_ports_is_not_rewritten() {
     let (place, to) = (spec.place(), spec.endpoint(REAL_SERVER));
     let frame = spec.frame(BEFORE, &spec.error(0, &spec.packet()));
     let mut packet = buffer(&frame);
-    let quote = Place { transport: 0, ..spec.place_at(42) };
+    let quote = Headers { transport: 0, ..spec.place_at(42) };
     assert_eq!(masquerade_icmp(&mut packet, place, quote, &to, AFTER), Err(Verdict::Internal));
-    let (place, quote) = (Place { transport: 0, ..place }, spec.place_at(42));
+    let (place, quote) = (Headers { transport: 0, ..place }, spec.place_at(42));
     assert_eq!(masquerade_icmp_reply(&mut packet, place, quote, &to, AFTER), Err(Verdict::Internal));
     assert_eq!(packet.bytes, frame);
 }

@@ -18,6 +18,8 @@
 #[cfg(target_arch = "bpf")]
 mod flow_line;
 #[cfg(target_arch = "bpf")]
+mod functions;
+#[cfg(target_arch = "bpf")]
 mod packet;
 #[cfg(target_arch = "bpf")]
 mod tables;
@@ -28,7 +30,7 @@ mod entry {
 
     use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
     use lb_common::director::{
-        Decision, Step, Task, answer, choose, classify, forward, long_way, open, short_way,
+        Decision, Step, Task, answer, choose, classify, forward, long_way, masquerade, open, short_way,
     };
     use lb_common::net::Packet as _;
     use lb_common::verdict::{Action, Verdict};
@@ -102,15 +104,20 @@ mod entry {
             Step::Done(decision) => end(&context, decision),
             Step::Answer => answered(&context),
             // One after the other, not within: so their stacks don't add up.
-            Step::Classify | Step::Choose | Step::Open | Step::Forward => match forwarded(&context) {
-                UNANSWERED => answered(&context),
-                action => action,
-            },
+            _ => {
+                let action = match forwarded(&context) {
+                    UNMASQUERADED => masqueraded(&context),
+                    action => action,
+                };
+                if action == UNANSWERED { answered(&context) } else { action }
+            }
         }
     }
 
     /// No XDP action: the sender is to be told why its packet was not forwarded.
     const UNANSWERED: u32 = u32::MAX;
+    /// No XDP action either: its addresses are to be rewritten.
+    const UNMASQUERADED: u32 = u32::MAX - 1;
 
     // Out of line, as the next one: each with a stack of its own.
     #[inline(never)]
@@ -120,6 +127,19 @@ mod entry {
         };
         let mut packet = XdpPacket::new(context);
         match forward(&mut packet, &tables, tables.task()) {
+            Step::Done(decision) => end(context, decision),
+            Step::Masquerade => UNMASQUERADED,
+            _ => UNANSWERED,
+        }
+    }
+
+    #[inline(never)]
+    fn masqueraded(context: &XdpContext) -> u32 {
+        let Some(tables) = KernelTables::new() else {
+            return xdp_action::XDP_PASS;
+        };
+        let mut packet = XdpPacket::new(context);
+        match masquerade(&mut packet, &tables, tables.task()) {
             Step::Done(decision) => end(context, decision),
             _ => UNANSWERED,
         }
@@ -144,6 +164,18 @@ mod entry {
         };
         let mut packet = XdpPacket::new(&context);
         let step = forward(&mut packet, &tables, tables.task());
+        go_on(step, &context, &tables)
+    }
+
+    /// Sends a packet of a masqueraded connection.
+    #[xdp]
+    #[expect(clippy::needless_pass_by_value, reason = "the macro hands it over so")]
+    fn director_masquerade(context: XdpContext) -> u32 {
+        let Some(tables) = KernelTables::new() else {
+            return xdp_action::XDP_PASS;
+        };
+        let mut packet = XdpPacket::new(&context);
+        let step = masquerade(&mut packet, &tables, tables.task());
         go_on(step, &context, &tables)
     }
 
@@ -187,6 +219,7 @@ mod entry {
             Step::Choose => leave_to(Next::Choose, context, tables),
             Step::Open => leave_to(Next::Open, context, tables),
             Step::Forward => leave_to(Next::Forward, context, tables),
+            Step::Masquerade => leave_to(Next::Masquerade, context, tables),
             Step::Answer => leave_to(Next::Answer, context, tables),
         }
     }

@@ -15,15 +15,17 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, DevMapHash, HashMap, ProgramArray};
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::info;
-use lb_common::director::{Entered, Tables, Task, insert};
+use lb_common::director::{Entered, Tables, Task};
 use lb_common::sched::Scheduler;
 use lb_common::verdict::{Action, Verdict};
 use lb_common::wire::{
-    ADMISSION_WORDS, Connection, Counters, Destination, DestinationHead, Edit, Layout, Load, Part, Place,
-    RING_CHUNK, RingSpan, Service, ServiceKey, Settings, Tick, VERDICT_SPARE, VERDICT_STRIDE, peer_bit,
+    ADMISSION_WORDS, Connection, Counters, DESTINATION_DOWN, DESTINATION_REMOVED, Destination,
+    DestinationHead, Edit, Layout, Load, Part, Place, RING_CHUNK, RingSpan, Service, ServiceKey, Settings,
+    Tick, VERDICT_SPARE, VERDICT_STRIDE, peer_bit,
 };
 
 use crate::flow_line::{KernelLine, KernelRecord};
+use crate::functions::{director_enter_reply, director_insert};
 
 /// See `lb_common::wire::Layout`. The daemon makes its one value as large as all parts together.
 #[map]
@@ -47,7 +49,7 @@ static CONNECTIONS: Array<[u64; Connection::WORDS]> = Array::with_max_entries(1,
 static INTERFACES: DevMapHash = DevMapHash::with_max_entries(64, 0);
 /// By the numbers of [`Next`].
 #[map]
-static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(8, 0);
+static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(16, 0);
 
 // What can't change while the program is loaded is read-only data, which the verifier knows.
 #[unsafe(no_mangle)]
@@ -156,20 +158,6 @@ fn start<T>(base: *mut u64, part: Part) -> *mut T {
     unsafe { base.byte_add(OFFSETS[part as usize].load() as usize).cast() }
 }
 
-/// [`lb_common::director::insert`], as a function that the verifier looks at once, whatever it is called with.
-///
-/// That takes a function that other objects could call: it finds the tables by itself.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn director_insert(hash: u64, destination: u32, first: u32, instead: u64) -> u64 {
-    match KernelTables::new() {
-        Some(tables) => {
-            insert(&tables, hash, destination, first, instead, &tables.task().connection).to_word()
-        }
-        None => 0,
-    }
-}
-
 /// The programs that one packet may pass through, by their places in `PROGRAMS`.
 #[derive(Clone, Copy)]
 #[repr(u32)]
@@ -181,6 +169,7 @@ pub(crate) enum Next {
     Tell = 4,
     Choose = 5,
     Classify = 6,
+    Masquerade = 7,
 }
 
 /// Leaves the packet to another program. Returns only if that is not there.
@@ -230,6 +219,21 @@ impl Tables for KernelTables {
         let word = (bit as usize >> 6) & (ADMISSION_WORDS - 1);
         // SAFETY: the filter lies there, see `Layout`; `word` is within it. The daemon writes whole words.
         let bits = unsafe { self.base.byte_add(Layout::ADMISSION as usize).add(word).read_volatile() };
+        bits >> (bit & 63) & 1 == 1
+    }
+
+    #[inline(always)]
+    fn masquerades(&self) -> bool {
+        // SAFETY: the value lives as long as the map, and the word is written whole.
+        let masquerades = unsafe { addr_of!((*self.settings()).masquerades).read_volatile() };
+        masquerades != 0
+    }
+
+    #[inline(always)]
+    fn admits_source(&self, bit: u32) -> bool {
+        let word = (bit as usize >> 6) & (ADMISSION_WORDS - 1);
+        // SAFETY: as in `admits`.
+        let bits = unsafe { self.base.byte_add(Layout::SOURCES as usize).add(word).read_volatile() };
         bits >> (bit & 63) & 1 == 1
     }
 
@@ -317,7 +321,7 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn weight(&self, number: u32) -> u32 {
         let head = self.head(number);
-        if head.flags != 0 || head.record == 0 {
+        if head.flags & (DESTINATION_DOWN | DESTINATION_REMOVED) != 0 || head.record == 0 {
             return 0;
         }
         let record =
@@ -343,6 +347,11 @@ impl Tables for KernelTables {
     ) -> Entered {
         // The connection is the task's, which the function finds by itself.
         Entered::from_word(director_insert(hash, destination, first, instead))
+    }
+
+    #[inline(always)]
+    fn enter_reply(&self, _task: &mut Task, place: u32) -> u32 {
+        director_enter_reply(place)
     }
 
     #[inline(always)]

@@ -211,7 +211,7 @@ pub struct RealServer {
     pub name: Option<String>,
     /// Unicast, of the family of the service's address unless it is behind a tunnel.
     pub address: IpAddr,
-    /// The service's port: no forward method that exists here rewrites it.
+    /// The service's port, unless it is masqueraded: no other forward method rewrites it.
     pub port: u16,
     /// 0 to [`WEIGHT_MAX`]. 0 drains: no new connections, the old ones stay.
     pub weight: u32,
@@ -224,7 +224,7 @@ pub struct RealServer {
 
 /// How a packet gets from the director to a real server.
 ///
-/// Displayed in the words of `ipvsadm -L`: `Route`, `Local`, `Tunnel`.
+/// Displayed in the words of `ipvsadm -L`: `Route`, `Local`, `Tunnel`, `Masq`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ForwardMethod {
     /// `ipvsadm -g`: the packet as it is in a frame to the real server, which has the service's
@@ -236,6 +236,9 @@ pub enum ForwardMethod {
     /// `ipvsadm -i`: the packet inside another one, over any number of routers; the real server has the
     /// service's address, unpacks and answers the client itself.
     Tunnel(Tunnel),
+    /// `ipvsadm -m`: the packet under the real server's address and port; the real server answers through
+    /// the director, which gives the answer the service's again.
+    Masquerade,
 }
 
 /// What a tunnel's outer header is; ipvsadm(8), `--tun-type`.
@@ -264,6 +267,7 @@ impl fmt::Display for ForwardMethod {
             Self::DirectRouting => "Route",
             Self::Local => "Local",
             Self::Tunnel(_) => "Tunnel",
+            Self::Masquerade => "Masq",
         })
     }
 }

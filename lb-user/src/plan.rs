@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytemuck::Zeroable as _;
 use lb_common::wire::{
-    Admission, DESTINATION_DOWN, DESTINATION_REMOVED, Destination, DestinationHead, Family, RingSpan,
-    SERVICE_FALLBACK, SERVICE_ONE_PACKET, SERVICE_PORT, Service, ServiceKey, Timeouts, admission_bit_v4,
-    admission_bit_v6,
+    Admission, DESTINATION_DOWN, DESTINATION_PAIRED, DESTINATION_REMOVED, DESTINATION_REPLY, Destination,
+    DestinationHead, FORWARD_MASQUERADE, FORWARD_REPLY, Family, RingSpan, SERVICE_FALLBACK,
+    SERVICE_ONE_PACKET, SERVICE_PORT, Service, ServiceKey, Timeouts, admission_bit_v4, admission_bit_v6,
 };
 
-use crate::dataplane::{Change, Held};
+use crate::dataplane::{Change, Held, HeldDestination};
 use crate::model::{RingSize, Scheduler, SchedulerFlags};
 use rings::{Rings, Server};
 
@@ -135,6 +136,8 @@ struct Plan<'a> {
     spans: BTreeSet<(u32, u32)>,
     kept_numbers: BTreeSet<u32>,
     kept_services: BTreeSet<ServiceKey>,
+    /// Addresses of masqueraded real servers, [`ServiceKey::address_only`].
+    sources: BTreeSet<ServiceKey>,
     early: Vec<Change>,
     rings: Vec<Change>,
     late: Vec<Change>,
@@ -160,6 +163,7 @@ impl<'a> Plan<'a> {
                 .collect(),
             kept_numbers: BTreeSet::new(),
             kept_services: BTreeSet::new(),
+            sources: BTreeSet::new(),
             early: Vec::new(),
             rings: Vec::new(),
             late: Vec::new(),
@@ -185,7 +189,8 @@ impl<'a> Plan<'a> {
         self.kept_services.insert(wanted.key);
         let mut servers = Vec::with_capacity(wanted.destinations.len());
         for destination in &wanted.destinations {
-            servers.push(Server::new(self.destination(destination)?, destination));
+            let number = self.real_server(destination)?;
+            servers.push(Server::new(number, destination));
         }
         let index = self.indices.get(&wanted.key).copied();
         let rings = Rings::new(self.held, index, wanted, servers);
@@ -209,10 +214,21 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
+    /// Puts a real server under its number; if it is masqueraded, its replies under one of their own first.
+    fn real_server(&mut self, wanted: &WantedDestination) -> Result<u32, Full> {
+        let mut wanted = *wanted;
+        if wanted.destination.forward == FORWARD_MASQUERADE {
+            wanted.destination.reply = self.destination(&reply(&wanted.destination))?;
+            self.sources.insert(wanted.destination.address_key());
+        }
+        self.destination(&wanted)
+    }
+
     /// Puts a destination under its number, or a new one.
     fn destination(&mut self, wanted: &WantedDestination) -> Result<u32, Full> {
         let WantedDestination { destination, health } = wanted;
-        let flags = if *health == Health::Down { DESTINATION_DOWN } else { 0 };
+        let is_down = if *health == Health::Down { DESTINATION_DOWN } else { 0 };
+        let flags = is_down | direction(destination);
         let Some(&number) = self.numbers.get(&identity(destination)) else {
             let number = self.free_number()?;
             let head = DestinationHead { record: 2 * number, flags };
@@ -230,7 +246,7 @@ impl<'a> Plan<'a> {
         } else if held.head.flags != flags {
             let change = Change::FlagDestination { number, head: DestinationHead { flags, ..held.head } };
             // Up before a ring names it, down after none does.
-            if flags == 0 { self.early.push(change) } else { self.late.push(change) }
+            if is_down == 0 { self.early.push(change) } else { self.late.push(change) }
         }
         Ok(number)
     }
@@ -289,6 +305,17 @@ impl<'a> Plan<'a> {
                 self.late.push(Change::FlagDestination { number, head });
             }
         }
+        let are = |held: &&HeldDestination| {
+            held.destination.forward == FORWARD_MASQUERADE && held.head.flags & DESTINATION_REMOVED == 0
+        };
+        let masqueraded = self.held.destinations.values().filter(are);
+        let before: BTreeSet<_> = masqueraded.map(|held| held.destination.address_key()).collect();
+        if before != self.sources {
+            let filter = (!self.sources.is_empty()).then(|| Box::new(admission(&self.sources)));
+            // Before a ring names the first of them, and after none does.
+            let changes = if self.sources.is_empty() { &mut self.late } else { &mut self.early };
+            changes.push(Change::SetSources(filter));
+        }
         let keys = |services: &mut dyn Iterator<Item = ServiceKey>| services.collect::<BTreeSet<_>>();
         let before = keys(&mut self.held.services.values().map(|service| service.key));
         let after = keys(&mut wanted.services.iter().map(|service| service.key));
@@ -303,6 +330,22 @@ impl<'a> Plan<'a> {
         changes.append(&mut gone);
         changes.append(&mut self.late);
         changes
+    }
+}
+
+/// The destination of what a masqueraded real server answers: it is there as long as that is, up or down.
+fn reply(real_server: &Destination) -> WantedDestination {
+    let Destination { address, port, service, .. } = *real_server;
+    let destination = Destination { address, port, service, forward: FORWARD_REPLY, ..Destination::zeroed() };
+    WantedDestination { destination, health: Health::Up }
+}
+
+/// Flags of a head that say which way the connections of its entries go.
+const fn direction(destination: &Destination) -> u32 {
+    match destination.forward {
+        FORWARD_MASQUERADE => DESTINATION_PAIRED,
+        FORWARD_REPLY => DESTINATION_PAIRED | DESTINATION_REPLY,
+        _ => 0,
     }
 }
 

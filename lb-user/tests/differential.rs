@@ -11,6 +11,7 @@ mod common {
     pub(crate) mod interfaces;
     pub(crate) mod journey;
     pub(crate) mod judge;
+    pub(crate) mod judge_masquerade;
     pub(crate) mod miss;
     pub(crate) mod parameter;
     pub(crate) mod report;
@@ -30,10 +31,11 @@ use lb_user::dataplane::Dataplane as _;
 use lb_user::model::{ForwardMethod, RingSize, Scheduler, SchedulerFlags, TableSizes, Tunnel};
 use lb_user::plan::{Health, Wanted, WantedService, free};
 
-use common::datagram::{TCP, UDP};
+use common::datagram::{DIRECTOR, ROUTER, TCP, UDP};
 use common::director::timeouts;
 use common::journey::Journeys;
 use common::judge::{Around, AroundKind, Told, answer, direct_routing, ip_offset, tunnel};
+use common::judge_masquerade::{self, Rewritten, rewritten};
 use common::parameter::number;
 use common::report::say;
 use common::services::{Endpoint, MTU, RealServer, director_on, tunnels_from};
@@ -132,10 +134,25 @@ fn run(twins: &mut Twins, seed: u64, packets: u64, outputs: &mut BTreeMap<&str, 
             7..9 => drop(journeys.traffic.near_miss(&mut frame)),
             _ => journeys.traffic.other(&mut frame),
         }
-        *outputs.entry(check(&frame, &twins.run(&frame))).or_default() += 1;
+        let fate = twins.run(&frame);
+        let output = check(&frame, &fate);
+        if fate.verdict == Verdict::Masquerade && output != "masquerade of an ICMP error" {
+            expect_answer(&mut journeys, &fate.frame);
+        }
+        *outputs.entry(output).or_default() += 1;
     }
     twins.assert_same_tables();
     freed
+}
+
+/// A masqueraded real server has got a frame.
+fn expect_answer(journeys: &mut Journeys, out: &[u8]) {
+    let (client, client_port, protocol) = rewritten(out, Rewritten::Source);
+    let (real_server, port, _) = rewritten(out, Rewritten::Destination);
+    // A part that is not the first has no ports.
+    if client_port != 0 {
+        journeys.will_answer(protocol, (real_server, port), (client, client_port));
+    }
 }
 
 /// Gives back the numbers of destinations that were removed and that no entry names; how many.
@@ -151,7 +168,7 @@ fn free_destinations(twins: &mut Twins) -> usize {
 }
 
 /// What a packet can become, but for what is written of it nothing: all of it is met.
-const OUTPUTS: [&str; 15] = [
+const OUTPUTS: [&str; 20] = [
     "direct routing of IPv4",
     "direct routing of IPv6",
     "direct routing behind a tag",
@@ -162,6 +179,11 @@ const OUTPUTS: [&str; 15] = [
     "GRE with a checksum",
     "IPv4 in IPv6",
     "IPv6 in IPv4",
+    "masquerade of IPv4",
+    "masquerade of IPv6",
+    "masquerade back of IPv4",
+    "masquerade back of IPv6",
+    "masquerade of an ICMP error",
     "told: too big",
     "told: time exceeded",
     "told: port unreachable",
@@ -187,6 +209,9 @@ fn check(frame: &[u8], Fate { verdict, action, frame: out }: &Fate) -> &'static 
         };
     }
     assert!(["tx", "redirect"].contains(action), "{verdict:?} ends in {action}");
+    if matches!(verdict, Verdict::Masquerade | Verdict::MasqueradeReply) {
+        return check_masquerade(frame, *verdict, out);
+    }
     assert_eq!(out[..5], [2, 0, 0, 0, 1], "the real server's Ethernet address");
     assert!((1..=3).map(director_on).any(|address| out[6..12] == address), "the director's Ethernet address");
     let is_v4 = frame[ip_offset(frame)] >> 4 == 4;
@@ -219,6 +244,33 @@ fn check(frame: &[u8], Fate { verdict, action, frame: out }: &Fate) -> &'static 
     }
 }
 
+fn check_masquerade(frame: &[u8], verdict: Verdict, out: &[u8]) -> &'static str {
+    let is_reply = verdict == Verdict::MasqueradeReply;
+    let end = if is_reply { Rewritten::Source } else { Rewritten::Destination };
+    let (address, port, protocol) = rewritten(out, end);
+    judge_masquerade::masquerade(frame, out, &out[..12], end, (address, port));
+    if is_reply {
+        let is_its = |service: Endpoint| service.address == address && (port == 0 || service.port == port);
+        assert!(
+            endpoints().into_iter().any(is_its),
+            "an answer from {address} port {port}, which is no service"
+        );
+        // By which the client's packets came: a peer that is none in this config is a router as others are.
+        assert!([&ROUTER, &PEERS[0], &PEERS[1]].iter().any(|router| out[..6] == **router));
+        assert_eq!(out[6..12], DIRECTOR);
+    } else {
+        assert_eq!(out[..5], [2, 0, 0, 0, 1], "the real server's Ethernet address");
+        assert!([0, 80, 443, 53].contains(&port) || (8_001..8_007).contains(&port), "port {port}");
+    }
+    match (protocol, is_reply, address.is_ipv4()) {
+        (TCP | UDP, false, true) => "masquerade of IPv4",
+        (TCP | UDP, false, false) => "masquerade of IPv6",
+        (TCP | UDP, true, true) => "masquerade back of IPv4",
+        (TCP | UDP, true, false) => "masquerade back of IPv6",
+        _ => "masquerade of an ICMP error",
+    }
+}
+
 /// Whether the packet was judged by a service's tables.
 const fn reaches_a_service(verdict: Verdict) -> bool {
     !matches!(
@@ -232,6 +284,7 @@ const fn reaches_a_service(verdict: Verdict) -> bool {
             | Verdict::ExtensionHeader
             | Verdict::OtherProtocol
             | Verdict::NoService
+            | Verdict::RealServersOwn
     )
 }
 
@@ -296,6 +349,7 @@ fn real_server(random: &mut Rng, service: &Endpoint, number: u8) -> RealServer {
                 Tunnel::Gre { checksum: random.bool() },
             ][random.usize(..3)],
         ),
+        10..16 => ForwardMethod::Masquerade,
         _ => ForwardMethod::DirectRouting,
     };
     // Through a tunnel it may be of the other family.
@@ -311,6 +365,7 @@ fn real_server(random: &mut Rng, service: &Endpoint, number: u8) -> RealServer {
         interface: random.u32(1..=3),
         weight: random.u32(..5),
         forward,
+        port: random.bool().then(|| 8_000 + u16::from(number)),
         mtu: [MTU, MTU, 1_400, 1_280, 600][random.usize(..5)],
         health: match random.u8(..8) {
             0 => Health::Down,

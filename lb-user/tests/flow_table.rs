@@ -296,6 +296,7 @@ fn configure(dataplane: &mut impl Dataplane) {
             interface: 1,
             weight: 1,
             forward: ForwardMethod::DirectRouting,
+            port: None,
             mtu: MTU,
             health: Health::Up,
         };

@@ -48,6 +48,7 @@ fn service(scheduler: Scheduler, heavy: u16) -> WantedService {
             interface: 1,
             weight: if number == heavy { 2 } else { 1 },
             forward: ForwardMethod::DirectRouting,
+            port: None,
             mtu: MTU,
             health: Health::Up,
         }

@@ -134,6 +134,7 @@ fn director() -> KernelDataplane {
             interface: u32::from(number),
             weight: 1,
             forward: ForwardMethod::DirectRouting,
+            port: None,
             mtu: MTU,
             health: Health::Up,
         };

@@ -13,6 +13,7 @@ mod common {
     pub(crate) mod icmp;
     pub(crate) mod interfaces;
     pub(crate) mod judge;
+    pub(crate) mod judge_masquerade;
     pub(crate) mod report;
     pub(crate) mod services;
     pub(crate) mod twins;
@@ -23,13 +24,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use lb_common::verdict::Verdict;
+use lb_common::wire::FORWARD_REPLY;
 use lb_user::model::{ForwardMethod, TableSizes, Tunnel};
 use lb_user::plan::{Wanted, WantedService};
 use serde::Deserialize;
 
+use common::datagram::{DIRECTOR, ROUTER};
 use common::describe::Scheduling;
 use common::director::timeouts;
 use common::judge::{Around, AroundKind, Told};
+use common::judge_masquerade::{self, Rewritten, rewritten};
 use common::report::say;
 use common::services::{RealServer, address_bytes, director_on, tunnels_from};
 use common::twins::{Fate, Twins};
@@ -80,6 +84,8 @@ struct Step {
     is: Option<String>,
     /// The real server that it is sent to.
     to: Option<IpAddr>,
+    /// The service in whose name the packet goes back, to the router that all others come from.
+    back: Option<SocketAddr>,
     /// What the packet has become: the answer to its sender.
     answer: Option<String>,
     /// Packets with ports from the packet's on; the last numbers of the Ethernet addresses of the real servers that
@@ -204,6 +210,13 @@ fn check(config: &Config, step: &Step, frame: &[u8], fate: &Fate) {
         assert_eq!(common::judge::answer(frame, &fate.frame), self::told(told), "{line}");
         return;
     }
+    if let Some(service) = step.back {
+        let (end, to) = (Rewritten::Source, (service.ip(), service.port()));
+        let router = [ROUTER, DIRECTOR].concat();
+        assert_eq!(rewritten(&fate.frame, end).0, to.0, "{line}");
+        judge_masquerade::masquerade(frame, &fate.frame, &router, end, to);
+        return;
+    }
     let Some(address) = step.to else {
         assert!(fate.frame == frame, "{line}: nothing is written, but it became {:02x?}", fate.frame);
         assert!(!is.starts_with("tx") && !is.starts_with("redirect"), "{line}: the file doesn't say to whom");
@@ -212,6 +225,12 @@ fn check(config: &Config, step: &Step, frame: &[u8], fate: &Fate) {
     let server =
         servers(config).find(|server| server.address == address).unwrap_or_else(|| panic!("{address}"));
     let addresses = [server.ethernet.unwrap(), director_on(server.interface)].concat();
+    if server.forward == ForwardMethod::Masquerade {
+        let (end, port) = (Rewritten::Destination, server.port.expect("its port, in the file"));
+        assert_eq!(rewritten(&fate.frame, end).0, address, "{line}");
+        judge_masquerade::masquerade(frame, &fate.frame, &addresses, end, (address, port));
+        return;
+    }
     if let ForwardMethod::Tunnel(tunnel) = server.forward {
         assert_eq!(fate.frame[..12], addresses, "{line}");
         let around = common::judge::tunnel(frame, &fate.frame);
@@ -266,7 +285,8 @@ fn counters(twins: &Twins, name: &str) -> Counters {
     let is_it = |number: &u32| {
         let head = tables.heads[*number as usize];
         let destination = tables.destinations[head.record as usize];
-        head.record != 0 && destination.service == endpoint.key() && destination.address == address
+        let is_ours = destination.service == endpoint.key() && destination.address == address;
+        head.record != 0 && is_ours && destination.forward != FORWARD_REPLY
     };
     let number =
         (1..tables.settings.destinations).find(is_it).unwrap_or_else(|| panic!("{name} is in no table"));

@@ -55,6 +55,7 @@ mod switch;
 mod tear_down;
 mod topology;
 mod tunnel_end;
+mod two_arm;
 
 use std::{
     fs, io,
@@ -78,6 +79,7 @@ pub use rustix::process::Signal;
 pub use switch::Switch;
 pub use tear_down::sweep;
 pub use topology::{OneArm, TwoDirectors};
+pub use two_arm::TwoArm;
 
 /// A network of its own. Dropping it ends every process in its namespaces and removes all that it made.
 #[derive(Debug)]

@@ -3,12 +3,14 @@
 //! ```text
 //! direct_routing  who answers, in LVS's order
 //! tunnel          likewise behind routers, and what is too big is said to its sender
+//! masquerade      under the real server's address and port, and back on the client's own line
 //! schedulers      whom each scheduler picks, as Linux did
 //! survival        reload, crash and death cost no connection and no datagram
 //! refusal         what is wrong is said in one line, and nothing changes; stop leaves nothing
 //! two_directors   co-located directors schedule no packet twice
 //! capture         what passes a host, as tshark sees it
 //! config          the configs that all of them use, and their metrics
+//! transfer        much data, there and back
 //! traffic         connections and datagrams that tell what they lost
 //! ```
 
@@ -17,9 +19,11 @@
 mod capture;
 mod config;
 mod direct_routing;
+mod masquerade;
 mod refusal;
 mod schedulers;
 mod survival;
 mod traffic;
+mod transfer;
 mod tunnel;
 mod two_directors;

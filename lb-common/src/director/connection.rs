@@ -4,12 +4,12 @@
 //! [`BUSY`], its state is written, and a second exchange publishes it. A state word is replaced by
 //! compare-and-exchange, so that whoever changes a state is the one who counts it.
 
-use super::{Entered, FlowLine, Record, Tables};
+use super::{Entered, FlowLine, Record, Tables, pair};
 use crate::flow::Flow;
 use crate::net::TcpFlags;
 use crate::wire::{
-    BUSY, Connection, EMPTY, LINE_SLOTS, Place, Protocol, State, Tick, entry, entry_destination, entry_tag,
-    tag_of,
+    BUSY, Connection, DESTINATION_PAIRED, DESTINATION_REPLY, EMPTY, LINE_SLOTS, Place, Protocol, State, Tick,
+    entry, entry_destination, entry_tag, tag_of,
 };
 
 /// An entry that was found, as it was read.
@@ -23,30 +23,56 @@ pub struct Found<L> {
     pub(super) state: u32,
 }
 
+impl<L> Found<L> {
+    /// Whether there is an entry.
+    #[inline(always)]
+    pub(super) const fn is_there(&self) -> bool {
+        self.entry != EMPTY
+    }
+}
+
 /// The entry of a flow, if it has one that has not expired.
 #[inline(always)]
 pub fn find<T: Tables>(tables: &T, hash: u64) -> Option<Found<T::Line>> {
+    look_up(tables, hash).filter(Found::is_there)
+}
+
+/// Likewise, but what was found is there or isn't by a number ([`Found::is_there`]).
+// Of an `Option` that is none the compiler leaves the rest undefined, and where ways meet it may put just that
+// away, which the verifier refuses.
+#[inline(always)]
+pub(super) fn look_up<T: Tables>(tables: &T, hash: u64) -> Option<Found<T::Line>> {
     let (first, second) = line_numbers(tables, hash);
-    let found = match find_in(tables, first, hash) {
-        Some(found) => found,
-        None => find_in(tables, second, hash)?,
-    };
-    if State::seen(found.state) != found.now && tables.is_over(found.state, found.now) {
+    let mut found = find_in(tables, first, hash)?;
+    if found.entry == EMPTY {
+        found = find_in(tables, second, hash)?;
+    }
+    if found.entry != EMPTY && State::seen(found.state) != found.now && tables.is_over(found.state, found.now)
+    {
         remove(tables, &found);
-        return None;
+        found.entry = EMPTY;
     }
     Some(found)
 }
 
 /// Writes what a packet changes about its connection: the state, and when it was last seen.
+///
+/// `flags` are its destination's; `connection` is what would be kept of the packet's own.
 #[inline(always)]
-pub(super) fn refresh<T: Tables>(tables: &T, flow: &Flow, found: &Found<T::Line>) {
+pub(super) fn refresh<T: Tables>(
+    tables: &T,
+    flow: &Flow,
+    found: &Found<T::Line>,
+    flags: u32,
+    connection: &Connection,
+) {
     if found.state == State::Established.at(found.now) && flow.tcp_flags.is_plain_ack() {
         // The common case: nothing has changed since this connection's last packet.
         return;
     }
     let old = State::of(found.state);
-    let new = next_state(old, flow.protocol(), flow.tcp_flags);
+    let new =
+        if flags & DESTINATION_REPLY == 0 { next_state(old, flow.protocol(), flow.tcp_flags) } else { old };
     let word = new.at(found.now);
     if word == found.state {
         return;
@@ -56,10 +82,26 @@ pub(super) fn refresh<T: Tables>(tables: &T, flow: &Flow, found: &Found<T::Line>
         return;
     }
     // If another CPU was faster, the word is as good as ours.
-    let (before, after) = (State::activity(found.state), State::activity(word));
-    if found.line.exchange_state(found.place.slot(), found.state, word) && before != after {
-        tables.add_load(entry_destination(found.entry), before, -1);
-        tables.add_load(entry_destination(found.entry), after, 1);
+    change_state(tables, found.line, found.place.slot(), found.entry, found.state, word);
+    if flags & DESTINATION_PAIRED != 0 {
+        pair::follow(tables, found.place, word, flags, connection);
+    }
+}
+
+/// Replaces the state of an entry, and counts it for its destination.
+#[inline(always)]
+pub(super) fn change_state<T: Tables>(
+    tables: &T,
+    line: T::Line,
+    slot: usize,
+    entry: u64,
+    old: u32,
+    new: u32,
+) {
+    let (before, after) = (State::activity(old), State::activity(new));
+    if line.exchange_state(slot, old, new) && before != after {
+        tables.add_load(entry_destination(entry), before, -1);
+        tables.add_load(entry_destination(entry), after, 1);
     }
 }
 
@@ -202,21 +244,17 @@ pub(super) fn line_numbers<T: Tables>(tables: &T, hash: u64) -> (u32, u32) {
 
 #[inline(always)]
 fn find_in<T: Tables>(tables: &T, number: u32, hash: u64) -> Option<Found<T::Line>> {
-    let line = tables.line(number)?;
+    let mut found =
+        Found { now: tables.now(), line: tables.line(number)?, place: Place(0), entry: EMPTY, state: 0 };
     for slot in 0..LINE_SLOTS {
-        let entry = line.entry(slot);
+        let entry = found.line.entry(slot);
         if entry_tag(entry) == tag_of(hash) && entry_destination(entry) != 0 && entry != BUSY {
-            let state = line.state(slot);
-            return Some(Found {
-                now: tables.now(),
-                line,
-                place: Place(tables.forget(Place::new(number, slot).0)),
-                entry,
-                state,
-            });
+            found.place = Place(tables.forget(Place::new(number, slot).0));
+            (found.entry, found.state) = (entry, found.line.state(slot));
+            return Some(found);
         }
     }
-    None
+    Some(found)
 }
 
 /// A slot that was claimed.

@@ -5,7 +5,9 @@ use super::{Decision, Step, Tables, Task};
 use crate::forward::{direct_routing, tunnel};
 use crate::net::{ETHERNET_BYTES, Packet};
 use crate::verdict::Verdict;
-use crate::wire::{Destination, FORWARD_DIRECT, FORWARD_LOCAL, FORWARD_TUNNEL};
+use crate::wire::{
+    Destination, FORWARD_DIRECT, FORWARD_LOCAL, FORWARD_MASQUERADE, FORWARD_REPLY, FORWARD_TUNNEL,
+};
 
 /// Sends a packet to its destination, and counts.
 #[inline(always)]
@@ -13,6 +15,9 @@ pub fn forward<P: Packet, T: Tables>(packet: &mut P, tables: &T, task: &mut Task
     let Some(destination) = tables.destination(task.number) else {
         return or_answer(tables, task, Verdict::Internal);
     };
+    if destination.forward == FORWARD_MASQUERADE || destination.forward == FORWARD_REPLY {
+        return Step::Masquerade;
+    }
     match send(packet, destination, task) {
         Ok(verdict) => {
             tables.account(task.number, task.bytes, verdict);

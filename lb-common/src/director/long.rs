@@ -1,12 +1,12 @@
 //! The long way: any packet, whatever lies between its ends and whatever it does to its connection.
 
 use super::answer::or_answer;
-use super::connection::{Found, find, refresh, remove};
+use super::connection::{Found, look_up, refresh, remove};
 use super::{Step, Tables, Task};
 use crate::flow::{Flow, FlowKey, address_key, hash_of_fragments};
 use crate::net::Packet;
 use crate::verdict::{Action, Verdict};
-use crate::walk::{Content, Datagram, Frame, IpHeader, Stop, Walked, walk};
+use crate::walk::{Content, Datagram, Frame, Stop, Walked, walk};
 use crate::wire::{
     Connection, DESTINATION_DOWN, DESTINATION_KERNEL, DESTINATION_REMOVED, Protocol, State, admission_bit_v4,
     admission_bit_v6, entry_destination,
@@ -33,37 +33,73 @@ fn steer<P: Packet, T: Tables>(packet: &P, tables: &T, task: &mut Task) -> Resul
     let forget = |word| tables.forget(word);
     // Whose it is comes first: what is not for a service is not judged.
     let frame = Frame::read(packet, forget).map_err(of_frame)?;
-    if !is_admitted(&frame.ip, tables) {
-        return Err(Verdict::NotServiceAddress);
+    let ip = &frame.ip;
+    let is_for_service = tables.admits(admission_bit(ip.is_v6, ip.destination));
+    let mut is_from_real_server = false;
+    if !is_for_service {
+        if !tables.masquerades() {
+            return Err(Verdict::NotServiceAddress);
+        }
+        is_from_real_server = tables.admits_source(admission_bit(ip.is_v6, ip.source));
+        if !is_from_real_server && !ip.may_be_icmp() {
+            return Err(Verdict::NotServiceAddress);
+        }
     }
+    // Numbers in the task, so that the ways meet again.
+    task.is_for_service = tables.forget(u32::from(is_for_service));
+    task.is_from_real_server = tables.forget(u32::from(is_from_real_server));
     if tables.is_peer(frame.ethernet_source) {
         return Err(Verdict::PeerDirector);
     }
-    let walked = walk(packet, &frame, forget).map_err(of_packet)?;
+    let outcome = follow(packet, tables, task, &frame);
+    if task.is_for_service == 0 && outcome.is_err() {
+        // Nobody waits for it, and its parts follow it untouched.
+        task.fragments = 0;
+        let is_own = task.is_from_real_server == 1;
+        return Err(if is_own { Verdict::RealServersOwn } else { Verdict::NotServiceAddress });
+    }
+    outcome
+}
+
+/// What becomes of a packet by the connection that it belongs to.
+#[inline(always)]
+fn follow<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    task: &mut Task,
+    frame: &Frame,
+) -> Result<Step, Verdict> {
+    let walked = walk(packet, frame, |word| tables.forget(word)).map_err(of_packet)?;
     let datagram = &walked.datagram;
     task.bytes = datagram.bytes;
     task.offset = datagram.offset;
     task.is_v6 = datagram.is_v6;
     task.hops = datagram.hops;
+    task.transport = datagram.transport;
     task.connection = connection_of(packet, datagram).ok_or(Verdict::Truncated)?;
     if datagram.fragment.is_first() {
         task.fragments = hash_of_fragments(datagram, tables);
     }
     let content = datagram.content;
+    task.content = content.0;
     let hash = hash_of(&walked, tables)?;
     task.flow.hash = hash;
     // All kinds of packets meet in one look-up: each look-up that there is in the code is verified.
-    let found = find(tables, hash);
+    let found = look_up(tables, hash).ok_or(Verdict::Internal)?;
     if content != Content::PORTS {
-        task.number = match found {
-            Some(found) => entry_destination(found.entry),
-            None if content == Content::ERROR => return Err(Verdict::UnrelatedError),
-            // The admission filter may have been mistaken: what is somebody else's is not dropped.
-            None if !tables.is_service_address(&address_key(datagram)) => {
-                return Err(Verdict::NotServiceAddress);
-            }
-            None => return Err(Verdict::FragmentWithoutFirst),
-        };
+        if !found.is_there() {
+            return Err(match content {
+                Content::ERROR => Verdict::UnrelatedError,
+                // The admission filter may have been mistaken: what is somebody else's is not dropped.
+                _ if !tables.is_service_address(&address_key(datagram)) => Verdict::NotServiceAddress,
+                _ => Verdict::FragmentWithoutFirst,
+            });
+        }
+        task.number = entry_destination(found.entry);
+        task.place = found.place.word();
+        task.quote = walked.quote.offset;
+        task.quote_transport = walked.quote.transport;
+        task.flow.is_tcp = tables.forget(u32::from(walked.quote.protocol == Protocol::Tcp as u32));
         return match task.number {
             DESTINATION_KERNEL => Err(Verdict::Fragment),
             // An error may be the first of several fragments, too.
@@ -72,12 +108,14 @@ fn steer<P: Packet, T: Tables>(packet: &P, tables: &T, task: &mut Task) -> Resul
         };
     }
     task.flow = Flow::of(&walked, hash, tables);
-    if let Some(found) = found {
+    if found.is_there() {
         let number = entry_destination(found.entry);
-        match keep(&task.flow, &found, tables.head(number).flags) {
+        let flags = tables.head(number).flags;
+        match keep(&task.flow, &found, flags) {
             Keep::Yes => {
-                refresh(tables, &task.flow, &found);
+                refresh(tables, &task.flow, &found, flags, &task.connection);
                 task.number = number;
+                task.place = found.place.word();
                 return Ok(if task.fragments == 0 { Step::Forward } else { Step::Open });
             }
             Keep::Forget => {
@@ -87,7 +125,8 @@ fn steer<P: Packet, T: Tables>(packet: &P, tables: &T, task: &mut Task) -> Resul
             Keep::ChooseAnew => task.instead = found.entry,
         }
     }
-    Ok(Step::Classify)
+    // Else the answer to nothing, which opens nothing either.
+    if task.is_for_service == 1 { Ok(Step::Classify) } else { Err(Verdict::NoConnection) }
 }
 
 /// What is to be kept of the connection that a packet may open, or of the parts that will follow it.
@@ -122,9 +161,8 @@ fn hash_of<T: Tables>(walked: &Walked, tables: &T) -> Result<u64, Verdict> {
 }
 
 #[inline(always)]
-fn is_admitted(ip: &IpHeader, tables: &impl Tables) -> bool {
-    let [high, low] = ip.destination;
-    tables.admits(if ip.is_v6 == 0 { admission_bit_v4(high as u32) } else { admission_bit_v6(high, low) })
+fn admission_bit(is_v6: u32, [high, low]: [u64; 2]) -> u32 {
+    if is_v6 == 0 { admission_bit_v4(high as u32) } else { admission_bit_v6(high, low) }
 }
 
 /// Of a frame that was not read to its IP header's end.
@@ -158,8 +196,8 @@ enum Keep {
 #[inline(always)]
 fn keep<L>(flow: &Flow, found: &Found<L>, flags: u32) -> Keep {
     let opens = flow.tcp_flags.opens();
-    // The common case first: a destination without flags.
-    if flags == 0 {
+    // The common case first: a destination that is there.
+    if flags & (DESTINATION_DOWN | DESTINATION_REMOVED) == 0 {
         // Its old connection is over: a SYN begins a new one with the same ports.
         return if opens && is_ending(State::of(found.state)) { Keep::ChooseAnew } else { Keep::Yes };
     }

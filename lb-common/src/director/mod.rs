@@ -12,7 +12,9 @@ mod classify;
 mod connection;
 mod forward;
 mod long;
+mod masquerade;
 mod open;
+mod pair;
 mod short;
 mod tables;
 
@@ -22,7 +24,9 @@ pub use classify::classify;
 pub use connection::{Found, find, insert};
 pub use forward::forward;
 pub use long::long_way;
+pub use masquerade::masquerade;
 pub use open::open;
+pub use pair::enter_reply;
 pub use short::short_way;
 pub use tables::{Entered, FlowLine, Record, Tables};
 
@@ -64,6 +68,8 @@ pub enum Step {
     Open,
     /// Its destination is known: [`forward`].
     Forward,
+    /// Its destination is known, and addresses are to be rewritten: [`masquerade`].
+    Masquerade,
     /// It is dropped, and its sender may be told: [`answer`].
     Answer,
 }
@@ -108,7 +114,20 @@ pub struct Task {
     pub verdict: u32,
     /// [`Decision::interface`], where the verdict is the last word.
     pub interface: u32,
-    reserved: u32,
+    /// Whether its destination may be a service's address, and if not, whether its source may be a masqueraded
+    /// real server's: 1 or 0.
+    is_for_service: u32,
+    is_from_real_server: u32,
+    /// [`crate::wire::Place::word`] of the entry that it was found by; 0: none.
+    pub place: u32,
+    /// Number of its [`crate::walk::Content`].
+    pub content: u32,
+    /// Where its transport header lies in the frame; of a later fragment, its data.
+    pub transport: u32,
+    /// Where the packet that an ICMP error quotes lies in the frame, and the transport header of that.
+    pub quote: u32,
+    /// See [`Self::quote`].
+    pub quote_transport: u32,
 }
 
 impl Task {
@@ -120,6 +139,7 @@ impl Task {
         (self.fragments, self.instead) = (zero as u64, zero as u64);
         (self.number, self.bytes, self.mtu, self.offset) = (zero, zero, zero, zero);
         (self.search, self.next, self.is_new) = (zero, zero, zero);
+        self.place = zero;
     }
 }
 
@@ -137,6 +157,7 @@ pub fn direct<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Decision {
             Step::Choose => choose(tables, &mut task),
             Step::Open => open(tables, &mut task),
             Step::Forward => forward(packet, tables, &mut task),
+            Step::Masquerade => masquerade(packet, tables, &mut task),
             Step::Answer => Step::Done(answer(packet, tables, &task)),
         };
     }

@@ -8,8 +8,8 @@ use super::{Decision, FlowLine, Tables};
 use crate::flow::{hash_v4, hash_v6};
 use crate::forward::readdress;
 use crate::net::{
-    ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, ETHERTYPE_VLAN_SERVICE, Ethernet, Ipv4,
-    Ipv6, Packet, Tcp, Udp,
+    ETHERNET_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, ETHERTYPE_VLAN_SERVICE, Ethernet,
+    IcmpMessage, Ipv4, Ipv6, Packet, Tcp, Udp,
 };
 use crate::verdict::Verdict;
 use crate::wire::{
@@ -27,6 +27,8 @@ pub fn short_way<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Option<Dec
             let destination: u32 = packet.read(ETHERNET_BYTES + Ipv4::DESTINATION_OFFSET)?;
             if tables.admits(admission_bit_v4(destination)) {
                 established_v4(packet, tables)
+            } else if tables.masquerades() && may_be_masqueraded_v4(packet, tables)? {
+                None
             } else {
                 Some(passed(tables, Verdict::NotServiceAddress))
             }
@@ -35,6 +37,8 @@ pub fn short_way<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Option<Dec
             let [high, low]: [u64; 2] = packet.read(ETHERNET_BYTES + Ipv6::DESTINATION_OFFSET)?;
             if tables.admits(admission_bit_v6(high, low)) {
                 established_v6(packet, tables)
+            } else if tables.masquerades() && may_be_masqueraded_v6(packet, tables)? {
+                None
             } else {
                 Some(passed(tables, Verdict::NotServiceAddress))
             }
@@ -42,6 +46,24 @@ pub fn short_way<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Option<Dec
         ETHERTYPE_VLAN | ETHERTYPE_VLAN_SERVICE => None,
         _ => Some(passed(tables, Verdict::NotIp)),
     }
+}
+
+/// Whether a packet that is for no service may be from a masqueraded real server, or be an ICMP error about one.
+#[inline(always)]
+fn may_be_masqueraded_v4<P: Packet, T: Tables>(packet: &P, tables: &T) -> Option<bool> {
+    let ip: Ipv4 = packet.read(ETHERNET_BYTES)?;
+    Some(
+        ip.protocol() == IcmpMessage::PROTOCOL_V4 || tables.admits_source(admission_bit_v4(ip.source_word())),
+    )
+}
+
+/// Likewise. In front of an ICMP error may be extension headers.
+#[inline(always)]
+fn may_be_masqueraded_v6<P: Packet, T: Tables>(packet: &P, tables: &T) -> Option<bool> {
+    let ip: Ipv6 = packet.read(ETHERNET_BYTES)?;
+    let [high, low] = ip.source_words();
+    let has_ports = ip.next_header() == Protocol::Tcp as u8 || ip.next_header() == Protocol::Udp as u8;
+    Some(!has_ports || tables.admits_source(admission_bit_v6(high, low)))
 }
 
 #[inline(always)]

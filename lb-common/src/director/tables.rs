@@ -2,6 +2,7 @@
 //!
 //! Every method is one look-up or one counter. An implementation decides nothing.
 
+use super::Task;
 use crate::sched::Scheduler;
 use crate::verdict::Verdict;
 use crate::wire::{Connection, Destination, DestinationHead, Edit, Load, Place, RingSpan, ServiceKey, Tick};
@@ -68,6 +69,12 @@ pub trait Tables {
     /// Whether the admission filter has a bit (0 to 65,535) set.
     fn admits(&self, bit: u32) -> bool;
 
+    /// Whether there are masqueraded real servers: without any, no source is asked.
+    fn masquerades(&self) -> bool;
+
+    /// Whether the filter of masqueraded real servers' addresses has a bit (0 to 65,535) set.
+    fn admits_source(&self, bit: u32) -> bool;
+
     /// Bit [`crate::wire::peer_bit`] of every peer director's Ethernet address.
     fn peer_filter(&self) -> u64;
 
@@ -120,6 +127,10 @@ pub trait Tables {
         instead: u64,
         connection: &Connection,
     ) -> Entered;
+
+    /// Enters the way back of a masqueraded connection: [`super::enter_reply`], a function likewise.
+    // Whatever else it needs of the task it finds there.
+    fn enter_reply(&self, task: &mut Task, place: u32) -> u32;
 
     /// What this CPU has answered by ICMP in a tick, see [`Self::set_answers`].
     fn answers(&self) -> u64;

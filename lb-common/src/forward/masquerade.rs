@@ -2,7 +2,7 @@
 //! and the service's on the way back, which leads through the director too.
 //!
 //! Edits only. Whose packet it is, and with which endpoint its flow goes on, is the caller's to know;
-//! so is that the headers lie where a [`Place`] says, and within the length that IP gives. What is
+//! so is that the headers lie where a [`Headers`] says, and within the length that IP gives. What is
 //! not rewritten: SCTP (its checksum is not a sum of words) and addresses inside payloads (FTP).
 //!
 //! Checksums are updated, not computed: one that was wrong stays wrong, and one that a sender left
@@ -49,11 +49,11 @@ impl From<&ServiceKey> for Endpoint {
 
 /// Where the headers of a packet lie, be it the frame's or one that an ICMP error quotes.
 ///
-/// Offsets are in bytes from the frame's first, up to [`Place::OFFSET_MAX`]. The verifier is told so by
+/// Offsets are in bytes from the frame's first, up to [`Headers::OFFSET_MAX`]. The verifier is told so by
 /// a mask: in larger ones the higher bits are lost. Where the caller knows them as constants, they fold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Place {
+pub struct Headers {
     /// Of the IP header.
     pub network: u32,
     /// Of the TCP, UDP or ICMP header. 0: there is none, as in all fragments but the first, whose
@@ -65,7 +65,7 @@ pub struct Place {
     pub family: Family,
 }
 
-impl Place {
+impl Headers {
     /// The largest offset, a power of two less one.
     pub const OFFSET_MAX: u32 = 511;
 
@@ -98,7 +98,7 @@ impl Place {
 #[inline(always)]
 pub fn masquerade(
     packet: &mut impl Packet,
-    place: Place,
+    place: Headers,
     to: &Endpoint,
     ethernet: [u8; 12],
 ) -> Result<(), Verdict> {
@@ -109,7 +109,7 @@ pub fn masquerade(
 #[inline(always)]
 pub fn masquerade_reply(
     packet: &mut impl Packet,
-    place: Place,
+    place: Headers,
     from: &Endpoint,
     ethernet: [u8; 12],
 ) -> Result<(), Verdict> {
@@ -125,8 +125,8 @@ pub fn masquerade_reply(
 #[inline(always)]
 pub fn masquerade_icmp(
     packet: &mut impl Packet,
-    place: Place,
-    quote: Place,
+    place: Headers,
+    quote: Headers,
     to: &Endpoint,
     ethernet: [u8; 12],
 ) -> Result<(), Verdict> {
@@ -140,8 +140,8 @@ pub fn masquerade_icmp(
 #[inline(always)]
 pub fn masquerade_icmp_reply(
     packet: &mut impl Packet,
-    place: Place,
-    quote: Place,
+    place: Headers,
+    quote: Headers,
     from: &Endpoint,
     ethernet: [u8; 12],
 ) -> Result<(), Verdict> {
@@ -176,7 +176,7 @@ impl End {
 #[inline(always)]
 fn rewrite(
     packet: &mut impl Packet,
-    place: Place,
+    place: Headers,
     end: End,
     to: &Endpoint,
     ethernet: [u8; 12],
@@ -191,8 +191,8 @@ fn rewrite(
 #[inline(always)]
 fn rewrite_icmp(
     packet: &mut impl Packet,
-    place: Place,
-    quote: Place,
+    place: Headers,
+    quote: Headers,
     end: End,
     to: &Endpoint,
     ethernet: [u8; 12],
@@ -216,7 +216,7 @@ fn write_ethernet(packet: &mut impl Packet, ethernet: [u8; 12]) -> Result<(), Ve
 #[inline(always)]
 fn rewrite_packet<H: Header>(
     packet: &mut impl Packet,
-    place: Place,
+    place: Headers,
     end: End,
     to: &Endpoint,
 ) -> Result<(), Verdict> {
@@ -243,8 +243,8 @@ fn rewrite_packet<H: Header>(
 #[inline(always)]
 fn rewrite_error<H: Header>(
     packet: &mut impl Packet,
-    place: Place,
-    quote: Place,
+    place: Headers,
+    quote: Headers,
     end: End,
     to: &Endpoint,
 ) -> Result<(), Verdict> {

@@ -13,5 +13,7 @@ pub use decapsulate::{Decapsulation, decapsulate, decapsulated_ecn};
 pub use direct::direct_routing;
 pub(crate) use direct::readdress;
 pub use icmp_error::{QUOTED_MAX, icmp_error};
-pub use masquerade::{Endpoint, Place, masquerade, masquerade_icmp, masquerade_icmp_reply, masquerade_reply};
+pub use masquerade::{
+    Endpoint, Headers, masquerade, masquerade_icmp, masquerade_icmp_reply, masquerade_reply,
+};
 pub use tunnel::tunnel;

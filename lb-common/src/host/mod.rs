@@ -5,12 +5,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 
-use crate::director::{self, Entered, FlowLine, Record, Tables};
+use crate::director::{self, Entered, FlowLine, Record, Tables, Task};
 use crate::sched::Scheduler;
 use crate::verdict::{Action, Verdict};
 use crate::wire::{
-    Admission, Clock, Connection, Counters, Destination, DestinationHead, Edit, LINE_SLOTS, Line, Load,
-    Place, RingSpan, Service, ServiceKey, Settings, State, Tick, peer_bit,
+    Admission, Clock, Connection, Counters, DESTINATION_DOWN, DESTINATION_REMOVED, Destination,
+    DestinationHead, Edit, LINE_SLOTS, Line, Load, Place, RingSpan, Service, ServiceKey, Settings, State,
+    Tick, peer_bit,
 };
 
 /// One director's tables, sized by its settings.
@@ -19,6 +20,8 @@ pub struct MemoryTables {
     pub settings: Settings,
     /// The admission filter.
     pub admission: Admission,
+    /// The filter of masqueraded real servers' addresses.
+    pub sources: Admission,
     /// Addresses of services, by [`ServiceKey::address_only`].
     pub addresses: HashSet<ServiceKey>,
     /// Ethernet addresses of peer directors.
@@ -52,6 +55,7 @@ impl MemoryTables {
         Self {
             settings,
             admission: Admission::EMPTY,
+            sources: Admission::EMPTY,
             addresses: HashSet::new(),
             peers: HashSet::new(),
             service_index: HashMap::new(),
@@ -127,7 +131,7 @@ impl MemoryTables {
     /// What is kept of the connection in a slot of the flow table.
     pub fn connection(&self, place: Place) -> Connection {
         let words = &self.connections[place.index() as usize].0;
-        bytemuck::cast::<[u64; Connection::WORDS], _>(std::array::from_fn(|index| words[index].load(SeqCst)))
+        Connection::from_words(|index| words[index].load(SeqCst))
     }
 
     /// A copy of every line of the flow table.
@@ -191,6 +195,14 @@ impl<'a> Tables for &'a MemoryTables {
         self.admission.admits(bit)
     }
 
+    fn masquerades(&self) -> bool {
+        self.settings.masquerades != 0
+    }
+
+    fn admits_source(&self, bit: u32) -> bool {
+        self.sources.admits(bit)
+    }
+
     fn peer_filter(&self) -> u64 {
         self.settings.peer_filter
     }
@@ -236,7 +248,7 @@ impl<'a> Tables for &'a MemoryTables {
 
     fn weight(&self, number: u32) -> u32 {
         let head = self.head(number);
-        if head.flags != 0 {
+        if head.flags & (DESTINATION_DOWN | DESTINATION_REMOVED) != 0 {
             return 0;
         }
         self.destination(number).map_or(0, Destination::weight_for_new)
@@ -257,6 +269,10 @@ impl<'a> Tables for &'a MemoryTables {
         connection: &Connection,
     ) -> Entered {
         director::insert(self, hash, destination, first, instead, connection)
+    }
+
+    fn enter_reply(&self, task: &mut Task, place: u32) -> u32 {
+        director::enter_reply(self, task, place)
     }
 
     fn answers(&self) -> u64 {

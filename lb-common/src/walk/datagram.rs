@@ -2,6 +2,7 @@
 
 use super::{Content, EXTENSIONS_END_MAX, EXTENSIONS_MAX, Stop, at};
 use crate::net::{Extension, IcmpMessage, Ipv4, Ipv6, Packet};
+use crate::wire::Protocol;
 
 /// An IP header of either family, in the same words. It may contradict itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +92,18 @@ impl IpHeader {
             hops: u32::from(ip.hop_limit()),
             fragment: 0,
             identification: 0,
+        }
+    }
+
+    /// Whether ICMP may follow: it does, or something is between.
+    #[inline(always)]
+    pub const fn may_be_icmp(&self) -> bool {
+        const TCP: u32 = Protocol::Tcp as u32;
+        const UDP: u32 = Protocol::Udp as u32;
+        if self.is_v6 == 0 {
+            self.next_header == IcmpMessage::PROTOCOL_V4 as u32
+        } else {
+            !matches!(self.next_header, TCP | UDP)
         }
     }
 

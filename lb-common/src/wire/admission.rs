@@ -1,4 +1,5 @@
 //! The filter that every packet meets first: may its destination be a service address?
+//! Where real servers are masqueraded, a second one of its kind asks whether its source may be one of them.
 //!
 //! 65,536 bits, so that it stays in the first-level cache. It may say yes wrongly (the tables that
 //! follow compare the whole address) and never no wrongly.

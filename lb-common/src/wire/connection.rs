@@ -40,6 +40,14 @@ impl Connection {
     /// The word of the first eight bytes of [`Self::ethernet`]; the next one has the rest and the interface.
     pub const ETHERNET: usize = 6;
 
+    /// The record of words.
+    #[inline(always)]
+    pub fn from_words(word: impl Fn(usize) -> u64) -> Self {
+        let [a, b, c, d, e, f, g, h] =
+            [word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7)];
+        bytemuck::cast([a, b, c, d, e, f, g, h])
+    }
+
     /// The record in words.
     #[inline(always)]
     pub fn to_words(self) -> [u64; Self::WORDS] {

@@ -16,6 +16,10 @@ pub const DESTINATION_KERNEL: u32 = DESTINATION_MAX + 1;
 pub const DESTINATION_DOWN: u32 = 1;
 /// Flag of a head: no longer in the config. Nothing stays.
 pub const DESTINATION_REMOVED: u32 = 2;
+/// Flag of a head: its connections have two entries, one for each direction. Of it and of its reply.
+pub const DESTINATION_PAIRED: u32 = 4;
+/// Flag of a head: its entries are for packets from the real server to the client.
+pub const DESTINATION_REPLY: u32 = 8;
 
 /// Forward method direct routing: `ipvsadm -g`.
 pub const FORWARD_DIRECT: u8 = 1;
@@ -23,6 +27,10 @@ pub const FORWARD_DIRECT: u8 = 1;
 pub const FORWARD_LOCAL: u8 = 2;
 /// Forward method tunnel: `ipvsadm -i`.
 pub const FORWARD_TUNNEL: u8 = 3;
+/// Forward method masquerading: `ipvsadm -m`.
+pub const FORWARD_MASQUERADE: u8 = 4;
+/// No forward method: the way back from a masqueraded real server, to the client in the service's name.
+pub const FORWARD_REPLY: u8 = 5;
 
 /// The one word that publishes a destination. Its place in [`super::Part::Heads`] is its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -30,7 +38,7 @@ pub const FORWARD_TUNNEL: u8 = 3;
 pub struct DestinationHead {
     /// Index of its record in [`super::Part::Destinations`]. 0: the number is free.
     pub record: u32,
-    /// [`DESTINATION_DOWN`], [`DESTINATION_REMOVED`].
+    /// [`DESTINATION_DOWN`], [`DESTINATION_REMOVED`], [`DESTINATION_PAIRED`].
     pub flags: u32,
 }
 
@@ -65,12 +73,14 @@ pub struct Destination {
     pub weight: u32,
     /// What the path to it takes: IP bytes, a tunnel's outer header included.
     pub mtu: u32,
+    /// The number of the destination for its replies, with [`FORWARD_MASQUERADE`]; 0 otherwise.
+    pub reply: u32,
     /// Its port, in network byte order.
     pub port: [u8; 2],
-    /// [`FORWARD_DIRECT`], [`FORWARD_LOCAL`] or [`FORWARD_TUNNEL`].
+    /// [`FORWARD_DIRECT`] and what follows it.
     pub forward: u8,
     /// Reserved, 0.
-    pub reserved: [u8; 21],
+    pub reserved: [u8; 17],
     /// The tunnel's outer header. All that direct routing reads is in front of it, in one cache line.
     pub outer: OuterHeader,
     /// The service that it belongs to.
@@ -94,6 +104,13 @@ impl Destination {
     pub fn edit(&self) -> Edit {
         let [first, second, ..]: [u64; 32] = bytemuck::cast(*self);
         Edit::from_words([first, second], self.forward)
+    }
+
+    /// The key of its address alone, as [`ServiceKey::address_only`].
+    #[must_use]
+    pub fn address_key(&self) -> ServiceKey {
+        let key = ServiceKey { address: self.address, ..self.service };
+        key.address_only()
     }
 
     /// Whether a frame can be addressed.

@@ -38,7 +38,9 @@ pub struct Layout {
 impl Layout {
     /// Where the admission filter lies; [`Settings`] are in front of it.
     pub const ADMISSION: u64 = cache_lines(size_of::<Settings>() as u64);
-    const PARTS: u64 = Self::ADMISSION + size_of::<Admission>() as u64;
+    /// Where the same filter for the addresses of masqueraded real servers lies.
+    pub const SOURCES: u64 = Self::ADMISSION + size_of::<Admission>() as u64;
+    const PARTS: u64 = Self::SOURCES + size_of::<Admission>() as u64;
 
     /// The layout of tables of these sizes.
     pub const fn of(settings: &Settings) -> Self {
@@ -75,7 +77,7 @@ mod tests {
         let layout = Layout::of(&settings);
         assert!(Layout::ADMISSION >= size_of::<Settings>() as u64);
         let sizes = [3 * 1_024, 3 * 1_001 * 32, 1_001 * 8, 2 * 1_001 * 256, 18 * 64];
-        let mut end = Layout::ADMISSION + size_of::<Admission>() as u64;
+        let mut end = Layout::SOURCES + size_of::<Admission>() as u64;
         for (offset, size) in layout.offsets.into_iter().zip(sizes) {
             assert!(offset >= end && offset < end + 64 && offset % 64 == 0, "{offset} after {end}");
             end = offset + size;

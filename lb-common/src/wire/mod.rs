@@ -20,8 +20,9 @@ mod settings;
 pub use admission::{ADMISSION_WORDS, Admission, admission_bit_v4, admission_bit_v6};
 pub use connection::{Connection, Place};
 pub use destination::{
-    Counters, DESTINATION_DOWN, DESTINATION_KERNEL, DESTINATION_MAX, DESTINATION_REMOVED, Destination,
-    DestinationHead, Edit, FORWARD_DIRECT, FORWARD_LOCAL, FORWARD_TUNNEL, Load,
+    Counters, DESTINATION_DOWN, DESTINATION_KERNEL, DESTINATION_MAX, DESTINATION_PAIRED, DESTINATION_REMOVED,
+    DESTINATION_REPLY, Destination, DestinationHead, Edit, FORWARD_DIRECT, FORWARD_LOCAL, FORWARD_MASQUERADE,
+    FORWARD_REPLY, FORWARD_TUNNEL, Load,
 };
 pub use flow_table::{
     BUSY, Clock, EMPTY, LINE_SLOTS, Line, State, Tick, Timeouts, entry, entry_destination, entry_tag, tag_of,

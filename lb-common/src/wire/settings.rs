@@ -50,9 +50,11 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// 0, of which the verifier knows nothing, see [`crate::director::Tables::forget`].
     pub nothing: u64,
+    /// Whether there are masqueraded real servers, whose packets are asked for by their source: 1 or 0.
+    pub masquerades: u64,
 }
 
-const _: () = assert!(size_of::<Settings>() == 160);
+const _: () = assert!(size_of::<Settings>() == 168);
 
 /// The bit (0 to 63) of an Ethernet address in [`Settings::peer_filter`].
 ///

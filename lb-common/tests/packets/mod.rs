@@ -5,7 +5,7 @@ use etherparse::{
     IpFragOffset, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv4Options, Ipv6Extensions,
     Ipv6FlowLabel, Ipv6FragmentHeader, Ipv6Header, Ipv6RawExtHeader, PacketBuilder, TcpHeader,
 };
-use lb_common::forward::{Endpoint, Place};
+use lb_common::forward::{Endpoint, Headers};
 use lb_common::wire::Family;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -127,12 +127,12 @@ impl Spec {
     }
 
     /// Where its headers lie, if its IP header is at `network`.
-    pub(crate) fn place_at(&self, network: usize) -> Place {
+    pub(crate) fn place_at(&self, network: usize) -> Headers {
         let transport = (network + self.header_bytes()) as u32;
-        Place { network: network as u32, transport, is_tcp: u32::from(self.is_tcp), family: self.family() }
+        Headers { network: network as u32, transport, is_tcp: u32::from(self.is_tcp), family: self.family() }
     }
 
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Headers {
         self.place_at(14 + 4 * self.tags.len())
     }
 

@@ -25,6 +25,7 @@ pub(crate) fn tables() -> MemoryTables {
         peer_filter: 0,
         timeouts: Timeouts::new(900, 120, 300, Clock::new(250)),
         nothing: 0,
+        masquerades: 0,
     };
     let mut tables = MemoryTables::new(settings);
     let mut v4 = [0; 16];

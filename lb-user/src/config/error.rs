@@ -190,6 +190,10 @@ pub enum Problem {
     NoRingSize { scheduler: &'static str },
     #[error("one-packet scheduling is for udp services: TCP needs its connections. Leave this out")]
     OnePacketOfTcp,
+    #[error(
+        "a masqueraded real server's answers find their client by the connection, and one-packet scheduling keeps none: leave this out, or forward otherwise"
+    )]
+    OnePacketMasqueraded,
     #[error("only a real server with `forward = \"tunnel\"` has a tunnel: write that, or leave this out")]
     NoTunnel,
     #[error("a gue tunnel needs `port`, the real server's UDP port, 1 to 65535")]

@@ -110,7 +110,9 @@ fn service() -> impl Strategy<Value = VirtualService> {
                 }
             }
             let id = ServiceId { protocol, address, port };
-            let one_packet = protocol == Protocol::Udp && port % 3 == 0;
+            let is_masqueraded = |server: &RealServer| server.forward == ForwardMethod::Masquerade;
+            let has_none = !real_servers.iter().any(is_masqueraded);
+            let one_packet = protocol == Protocol::Udp && port % 3 == 0 && has_none;
             VirtualService { id, scheduler, scheduler_flags, ring_size, one_packet, check, real_servers }
         },
     )
@@ -145,6 +147,7 @@ fn end(v6: bool) -> impl Strategy<Value = (ForwardMethod, IpAddr)> {
     prop_oneof![
         address(v6).prop_map(|address| (ForwardMethod::DirectRouting, address)),
         address(v6).prop_map(|address| (ForwardMethod::Local, address)),
+        address(v6).prop_map(|address| (ForwardMethod::Masquerade, address)),
         (tunnel(), address(v6)).prop_map(|(tunnel, address)| (ForwardMethod::Tunnel(tunnel), address)),
         (tunnel(), address(!v6)).prop_map(|(tunnel, address)| (ForwardMethod::Tunnel(tunnel), address)),
     ]
@@ -280,6 +283,7 @@ fn write_service(text: &mut String, service: &VirtualService) {
         let (forward, tunnel) = match forward {
             ForwardMethod::DirectRouting => ("direct-routing", None),
             ForwardMethod::Local => ("local", None),
+            ForwardMethod::Masquerade => ("masquerade", None),
             ForwardMethod::Tunnel(tunnel) => ("tunnel", Some(tunnel)),
         };
         let address = SocketAddr::new(*address, *port);

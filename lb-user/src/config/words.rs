@@ -74,6 +74,7 @@ pub(super) static FORWARD_METHOD: Words<ForwardMethod> = Words {
         ("direct-routing", ForwardMethod::DirectRouting),
         ("local", ForwardMethod::Local),
         ("tunnel", ForwardMethod::Tunnel(Tunnel::Ipip)),
+        ("masquerade", ForwardMethod::Masquerade),
     ],
     // ipvsadm's options and its listing, keepalived's lvs_method, ldirectord's.
     elsewhere: &[
@@ -93,8 +94,12 @@ pub(super) static FORWARD_METHOD: Words<ForwardMethod> = Words {
         ("ipip", "tunnel"),
         ("gue", "tunnel"),
         ("gre", "tunnel"),
+        ("masquerading", "masquerade"),
+        ("masq", "masquerade"),
+        ("m", "masquerade"),
+        ("nat", "masquerade"),
     ],
-    not_yet: &["masquerade", "masquerading", "masq", "m", "nat", "bypass"],
+    not_yet: &["bypass"],
 };
 
 /// Kinds of tunnels; what else one says depends on its kind.

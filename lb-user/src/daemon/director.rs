@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use lb_common::wire::{Counters, Load, ServiceKey};
+use lb_common::wire::{Counters, DESTINATION_REPLY, Load, ServiceKey};
 use rtnetlink::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -197,6 +197,7 @@ impl Director {
         for change in &freed {
             if let Change::FreeDestination(number) = change
                 && let Some(held) = self.held.destinations.get(number)
+                && held.head.flags & DESTINATION_REPLY == 0
             {
                 // What it had counted stays in its service's sums.
                 let departed = self.departed.entry(held.destination.service).or_default();

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use lb_common::wire::{DESTINATION_DOWN, DESTINATION_REMOVED, Destination, ServiceKey, Timeouts};
+use lb_common::wire::{
+    DESTINATION_DOWN, DESTINATION_REMOVED, DESTINATION_REPLY, Destination, ServiceKey, Timeouts,
+};
 
 use crate::check;
 use crate::dataplane::{Held, clock};
@@ -38,7 +40,7 @@ impl Facts {
             held.services.values().flat_map(|service| service.ring.iter().copied()).collect();
         let mut tables = BTreeMap::new();
         for (number, held) in &held.destinations {
-            if held.head.flags & DESTINATION_REMOVED == 0 {
+            if held.head.flags & (DESTINATION_REMOVED | DESTINATION_REPLY) == 0 {
                 let Destination { service, address, port, .. } = held.destination;
                 self.believed.insert((service, address, port), held.destination);
                 tables.insert((service, address, port), (held.head.flags, rings.contains(number)));

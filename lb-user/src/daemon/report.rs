@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use lb_common::wire::{Counters, DESTINATION_REMOVED, LINE_SLOTS, Load, ServiceKey};
+use lb_common::wire::{Counters, DESTINATION_REMOVED, FORWARD_REPLY, LINE_SLOTS, Load, ServiceKey};
 
 use super::director::Director;
 use super::facts::{address_bytes, server_id, service_key};
@@ -25,6 +25,10 @@ impl Director {
         let mut departed = self.departed.clone();
         for (&number, held) in &self.held.destinations {
             let destination = &held.destination;
+            if destination.forward == FORWARD_REPLY {
+                // What comes back is counted by its verdict.
+                continue;
+            }
             if held.head.flags & DESTINATION_REMOVED == 0 {
                 numbers.insert((destination.service, destination.address, destination.port), number);
             } else {

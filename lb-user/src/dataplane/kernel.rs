@@ -31,7 +31,7 @@ const SERVICE_SCHEDULER: usize = std::mem::offset_of!(Service, scheduler);
 const _: () = assert!(SERVICE_SCHEDULER.is_multiple_of(8));
 
 /// The programs that others leave packets to, in the order of their places in the map `PROGRAMS`.
-const PROGRAMS: [&str; 7] = [
+const PROGRAMS: [&str; 8] = [
     "director_long_way",
     "director_open",
     "director_forward",
@@ -39,6 +39,7 @@ const PROGRAMS: [&str; 7] = [
     "director_tell",
     "director_choose",
     "director_classify",
+    "director_masquerade",
 ];
 
 /// Whether tables were made or found.
@@ -61,6 +62,7 @@ pub struct KernelDataplane {
     sizes: Sizes,
     settings: MappedArray<Settings>,
     admission: MappedArray<Admission>,
+    sources: MappedArray<Admission>,
     services: MappedArray<Service>,
     rings: MappedArray<[u32; RING_CHUNK as usize]>,
     heads: MappedArray<u64>,
@@ -94,6 +96,7 @@ impl KernelDataplane {
         let mut dataplane = Self {
             settings: MappedArray::part(&tables, 0, 1),
             admission: MappedArray::part(&tables, Layout::ADMISSION, 1),
+            sources: MappedArray::part(&tables, Layout::SOURCES, 1),
             services: map_array(&mut ebpf, "SERVICES", services)?,
             rings: map_array(&mut ebpf, "RINGS", ring_slots / RING_CHUNK)?,
             heads: MappedArray::part(&tables, layout.offset(Part::Heads), destinations),
@@ -392,10 +395,13 @@ impl Dataplane for KernelDataplane {
             Change::SetAddresses(addresses) => {
                 self.set_addresses(addresses).map_err(|source| Error::Map { map: "ADDRESSES", source })?;
             }
-            Change::SetAdmission(admission) => {
-                for (word, bits) in admission.words.iter().enumerate() {
-                    self.admission.word(0, 8 * word).store(*bits, Relaxed);
-                }
+            Change::SetAdmission(admission) => set_filter(&self.admission, admission),
+            Change::SetSources(sources) => {
+                let filter = sources.as_deref().copied().unwrap_or(Admission::EMPTY);
+                set_filter(&self.sources, &filter);
+                // Last: whoever sees it finds the filter.
+                let masquerades = std::mem::offset_of!(Settings, masquerades);
+                self.settings.word(0, masquerades).store(u64::from(sources.is_some()), Release);
             }
         }
         Ok(())
@@ -448,6 +454,12 @@ pub struct Sweep {
     pub loads: Vec<Load>,
     /// Destinations that live entries name, those for fragments among them.
     pub named: HashSet<u32>,
+}
+
+fn set_filter(filter: &MappedArray<Admission>, bits: &Admission) {
+    for (word, bits) in bits.words.iter().enumerate() {
+        filter.word(0, 8 * word).store(*bits, Relaxed);
+    }
 }
 
 fn key_bytes(key: ServiceKey) -> [u8; size_of::<ServiceKey>()] {

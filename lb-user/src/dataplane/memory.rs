@@ -79,6 +79,10 @@ impl Dataplane for MemoryDataplane {
             Change::FreeService(index) => tables.services[*index as usize] = bytemuck::Zeroable::zeroed(),
             Change::SetAddresses(addresses) => tables.addresses = addresses.iter().copied().collect(),
             Change::SetAdmission(admission) => tables.admission = Admission::clone(admission),
+            Change::SetSources(sources) => {
+                tables.settings.masquerades = u64::from(sources.is_some());
+                tables.sources = sources.as_deref().copied().unwrap_or(Admission::EMPTY);
+            }
         }
         Ok(())
     }

@@ -103,6 +103,8 @@ pub enum Change {
     SetAddresses(BTreeSet<ServiceKey>),
     /// Replaces the admission filter.
     SetAdmission(Box<Admission>),
+    /// Replaces the filter of masqueraded real servers' addresses; `None`: there are none.
+    SetSources(Option<Box<Admission>>),
 }
 
 /// A director's tables.
@@ -213,7 +215,8 @@ impl Held {
                 Change::AddKey(..)
                 | Change::RemoveKey(_)
                 | Change::SetAddresses(_)
-                | Change::SetAdmission(_) => {}
+                | Change::SetAdmission(_)
+                | Change::SetSources(_) => {}
             }
         }
     }

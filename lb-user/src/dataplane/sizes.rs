@@ -35,6 +35,7 @@ impl Sizes {
                 peer_filter: 0,
                 timeouts,
                 nothing: 0,
+                masquerades: 0,
             },
         }
     }
@@ -58,7 +59,8 @@ impl Sizes {
     pub fn arrays(&self) -> [(&'static str, u32, usize); 10] {
         let Settings { lines, destinations, services, ring_slots, cpus, .. } = self.settings;
         [
-            ("ADMISSION", 1, size_of::<Admission>()),
+            // Of service addresses, and of masqueraded real servers.
+            ("ADMISSION", 2, size_of::<Admission>()),
             ("FLOWS", lines, size_of::<Line>()),
             ("COUNTERS", cpus * destinations, size_of::<Counters>()),
             ("LOADS", destinations, size_of::<Load>()),

@@ -136,7 +136,7 @@ pub(crate) fn service(line: &str) -> (Endpoint, Scheduling) {
 }
 
 /// An address, then any of `at ETHERNET` (else it is not resolved), `interface N` (else 1), `weight N`
-/// (else 1), `local`, `tunnel KIND`, `mtu N` (else 1,500), `down`, `unknown`.
+/// (else 1), `local`, `tunnel KIND`, `masquerade`, `port N` (else the service's), `mtu N` (else 1,500), `down`, `unknown`.
 pub(crate) fn real_server(line: &str) -> RealServer {
     let mut words = line.split_whitespace();
     let address = words.next().unwrap_or_default();
@@ -146,6 +146,7 @@ pub(crate) fn real_server(line: &str) -> RealServer {
         interface: 1,
         weight: 1,
         forward: ForwardMethod::DirectRouting,
+        port: None,
         mtu: MTU,
         health: Health::Up,
     };
@@ -156,6 +157,8 @@ pub(crate) fn real_server(line: &str) -> RealServer {
             "interface" => server.interface = value().parse().unwrap(),
             "weight" => server.weight = value().parse().unwrap(),
             "mtu" => server.mtu = value().parse().unwrap(),
+            "masquerade" => server.forward = ForwardMethod::Masquerade,
+            "port" => server.port = Some(value().parse().unwrap()),
             "local" => server.forward = ForwardMethod::Local,
             "tunnel" => server.forward = ForwardMethod::Tunnel(tunnel(value())),
             "down" => server.health = Health::Down,

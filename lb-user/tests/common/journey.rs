@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::common::datagram::{Datagram, UDP};
+use std::net::IpAddr;
+
+use crate::common::datagram::{ACK, Datagram, FIN, RST, SYN, TCP, UDP};
 use crate::common::traffic::{EXTENSIONS, FRAGMENT_HEADER, REMEMBERED, Traffic, keep_back};
 
 /// A source of packets that remembers what it has sent.
@@ -10,13 +12,15 @@ pub(crate) struct Journeys {
     pub(crate) traffic: Traffic,
     /// The last packets for services.
     sent: VecDeque<Datagram>,
+    /// What masqueraded real servers answer to the last packets that reached them.
+    answers: VecDeque<Datagram>,
     /// Parts of datagrams whose first one was sent, or is still among them.
     parts: Vec<Datagram>,
 }
 
 impl Journeys {
     pub(crate) fn new(traffic: Traffic) -> Self {
-        Self { traffic, sent: VecDeque::new(), parts: Vec::new() }
+        Self { traffic, sent: VecDeque::new(), answers: VecDeque::new(), parts: Vec::new() }
     }
 
     /// A packet for a service with anything that may lie between its ends, a part of one, or an ICMP error about
@@ -39,6 +43,7 @@ impl Journeys {
                 let place = self.traffic.random.usize(..self.parts.len());
                 self.parts.remove(place)
             }
+            6..14 if !self.answers.is_empty() => self.answer(),
             _ => {
                 let mut datagram = self.traffic.hit();
                 self.fill(&mut datagram);
@@ -51,6 +56,46 @@ impl Journeys {
         };
         if self.traffic.random.u8(..16) == 0 {
             datagram.tags = self.traffic.tags(1..3);
+        }
+        datagram
+    }
+
+    /// A masqueraded real server was sent a packet of this client: it will answer.
+    pub(crate) fn will_answer(&mut self, transport: u8, real_server: (IpAddr, u16), client: (IpAddr, u16)) {
+        self.answers.push_back(Datagram::new(transport, real_server, client));
+        if self.answers.len() > REMEMBERED {
+            self.answers.pop_front();
+        }
+    }
+
+    /// Something from a masqueraded real server: an answer, a part of one, an ICMP error, or what is no answer.
+    fn answer(&mut self) -> Datagram {
+        let place = self.traffic.random.usize(..self.answers.len());
+        let mut datagram = self.answers[place].clone();
+        let random = &mut self.traffic.random;
+        datagram.tcp_flags =
+            if datagram.transport == TCP { [SYN | ACK, ACK, FIN | ACK, RST][random.usize(..4)] } else { 0 };
+        datagram.ttl = if random.u8(..20) == 0 { random.u8(..3) } else { 64 };
+        datagram.identification = random.u16(..);
+        datagram.payload.resize(random.usize(..64), random.u8(..));
+        match random.u8(..8) {
+            0 => {
+                // About what it was sent.
+                std::mem::swap(&mut datagram.source, &mut datagram.destination);
+                std::mem::swap(&mut datagram.source_port, &mut datagram.destination_port);
+                let real_server = datagram.destination;
+                let mut error = self.traffic.quoting(&datagram);
+                if self.traffic.random.bool() {
+                    error.source = real_server;
+                }
+                return error;
+            }
+            1 => {
+                let mut later = self.traffic.split(&mut datagram);
+                keep_back(&mut self.parts, &mut later);
+            }
+            2 => datagram.source_port ^= random.u16(..4),
+            _ => self.fill(&mut datagram),
         }
         datagram
     }

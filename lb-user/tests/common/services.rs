@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use bytemuck::Zeroable as _;
 use lb_common::wire::{
-    Destination, FORWARD_DIRECT, FORWARD_LOCAL, FORWARD_TUNNEL, Family, OuterHeader, ServiceKey,
+    Destination, FORWARD_DIRECT, FORWARD_LOCAL, FORWARD_MASQUERADE, FORWARD_TUNNEL, Family, OuterHeader,
+    ServiceKey,
 };
 use lb_user::model::{ForwardMethod, Tunnel};
 use lb_user::plan::{Health, WantedDestination};
@@ -42,6 +43,8 @@ pub(crate) struct RealServer {
     pub(crate) interface: u32,
     pub(crate) weight: u32,
     pub(crate) forward: ForwardMethod,
+    /// Its own port, if it is masqueraded; else the service's.
+    pub(crate) port: Option<u16>,
     /// IP bytes, a tunnel's header included.
     pub(crate) mtu: u32,
     pub(crate) health: Health,
@@ -60,15 +63,16 @@ impl RealServer {
             address: address_bytes(self.address),
             service: service.key(),
             weight: self.weight,
-            port: service.port.to_be_bytes(),
+            port: self.port.unwrap_or(service.port).to_be_bytes(),
             forward: match self.forward {
                 ForwardMethod::DirectRouting => FORWARD_DIRECT,
                 ForwardMethod::Local => FORWARD_LOCAL,
                 ForwardMethod::Tunnel(_) => FORWARD_TUNNEL,
+                ForwardMethod::Masquerade => FORWARD_MASQUERADE,
             },
             outer: match self.forward {
                 ForwardMethod::Tunnel(tunnel) => self.outer_header(tunnel, service),
-                ForwardMethod::DirectRouting | ForwardMethod::Local => OuterHeader::zeroed(),
+                _ => OuterHeader::zeroed(),
             },
             mtu: self.mtu,
             ..Destination::zeroed()

@@ -78,6 +78,18 @@ fn the_example_is_this_model() {
                 }],
             },
             VirtualService {
+                id: ServiceId { protocol: Protocol::Tcp, address: address("10.0.0.50"), port: 22 },
+                scheduler: Scheduler::Rr,
+                scheduler_flags: SchedulerFlags::default(),
+                ring_size: RingSize::default(),
+                one_packet: false,
+                check: None,
+                real_servers: vec![RealServer {
+                    forward: ForwardMethod::Masquerade,
+                    ..real_server("192.168.8.11", 1122)
+                }],
+            },
+            VirtualService {
                 id: ServiceId { protocol: Protocol::Udp, address: address("fd00::50"), port: 53 },
                 scheduler: Scheduler::Rr,
                 scheduler_flags: SchedulerFlags::default(),

@@ -116,4 +116,12 @@ fn one_packet_scheduling_is_for_udp() {
         &["lb.toml:5: virtual_service[0].one_packet: \
            one-packet scheduling is for udp services: TCP needs its connections. Leave this out"],
     );
+    let masqueraded = format!("{udp}\nreal_server = [{{ address = '10.0.0.11', forward = 'masquerade' }}]");
+    check(
+        &masqueraded,
+        &[
+            "lb.toml:5: virtual_service[0].one_packet: a masqueraded real server's answers find their client by the \
+           connection, and one-packet scheduling keeps none: leave this out, or forward otherwise",
+        ],
+    );
 }

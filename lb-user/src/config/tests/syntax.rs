@@ -119,14 +119,16 @@ fn a_word_has_one_spelling_and_the_right_one_is_told() {
             &format!("forward: forward method \"{word}\" is written \"tunnel\" here"),
         );
     }
-    for word in ["masq", "NAT"] {
+    for word in ["masq", "NAT", "m"] {
         check_real_server(
             &format!("forward = '{word}'\naddress = '10.0.0.11'"),
-            &format!(
-                "forward: forward method \"{word}\" is not supported yet; there is: \"direct-routing\", \"local\", \"tunnel\""
-            ),
+            &format!("forward: forward method \"{word}\" is written \"masquerade\" here"),
         );
     }
+    check_real_server(
+        "forward = 'bypass'\naddress = '10.0.0.11'",
+        "forward: forward method \"bypass\" is not supported yet; there is: \"direct-routing\", \"local\", \"tunnel\", \"masquerade\"",
+    );
     check_director("xdp_mode = 'drv'", "xdp_mode: XDP mode \"drv\" is written \"native\" here");
     check_director(
         "service_addresses = 'me'",

@@ -60,7 +60,7 @@ fn real_server(raw: &RawRealServer, service: ServiceId, report: &mut Report<'_>)
     let forward = match (forward?, tunnel) {
         (ForwardMethod::Tunnel(_), Some((_, tunnel))) => ForwardMethod::Tunnel(tunnel?),
         (forward, tunnel) => {
-            if let (ForwardMethod::DirectRouting | ForwardMethod::Local, Some((at, _))) = (forward, tunnel) {
+            if let (false, Some((at, _))) = (matches!(forward, ForwardMethod::Tunnel(_)), tunnel) {
                 report.refuse(at, Problem::NoTunnel);
             }
             forward
@@ -72,7 +72,9 @@ fn real_server(raw: &RawRealServer, service: ServiceId, report: &mut Report<'_>)
     })?;
     match (&raw.interface, forward) {
         (Some(at), ForwardMethod::Local) => report.refuse(at, Problem::LocalInterface),
-        (None, ForwardMethod::DirectRouting | ForwardMethod::Tunnel(_)) if is_link_local(address) => {
+        (None, ForwardMethod::DirectRouting | ForwardMethod::Tunnel(_) | ForwardMethod::Masquerade)
+            if is_link_local(address) =>
+        {
             report.refuse(&raw.address, Problem::LinkLocal(address));
         }
         _ => {}
@@ -140,9 +142,10 @@ fn suitable(address: IpAddr, forward: ForwardMethod, service: ServiceId) -> Resu
     Ok(address)
 }
 
-/// The real server's port, which no method here can make differ from the service's.
+/// The real server's port, which only masquerading can make differ from the service's.
 fn own_port(port: Option<u16>, forward: ForwardMethod, service_port: u16) -> Result<u16, Problem> {
     match port {
+        Some(port) if forward == ForwardMethod::Masquerade => Ok(port),
         Some(port) if port != service_port => {
             Err(Problem::PortDiffers { forward: told(forward), port, service_port })
         }
@@ -155,6 +158,7 @@ const fn told(forward: ForwardMethod) -> &'static str {
         ForwardMethod::DirectRouting => "direct routing",
         ForwardMethod::Local => "local delivery",
         ForwardMethod::Tunnel(_) => "a tunnel",
+        ForwardMethod::Masquerade => "masquerading",
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Report;
 use crate::{
     config::{error::Problem, raw::Raw},
-    model::Model,
+    model::{ForwardMethod, Model},
 };
 
 /// Refuses the first service or real server for which each table has no room.
@@ -16,8 +16,15 @@ pub(super) fn check(model: &Model, raw: &Raw, report: &mut Report<'_>) {
         report.refuse(one_more, Problem::TableFull { what, key, size });
     }
 
-    let mut real_servers = raw.virtual_service.iter().flat_map(|service| &service.get_ref().real_server);
-    if let Some(one_more) = real_servers.nth(sizes.destinations as usize) {
+    let real_servers = raw.virtual_service.iter().flat_map(|service| &service.get_ref().real_server);
+    let mut destinations = 0;
+    let mut of_model = model.services.iter().flat_map(|service| &service.real_servers);
+    let full = of_model.position(|server| {
+        // The replies of a masqueraded one have a place of their own.
+        destinations += 1 + u32::from(server.forward == ForwardMethod::Masquerade);
+        destinations > sizes.destinations
+    });
+    if let Some(one_more) = full.and_then(|i| real_servers.into_iter().nth(i)) {
         let (what, key, size) = ("real servers of all services", "destinations", sizes.destinations);
         report.refuse(one_more, Problem::TableFull { what, key, size });
     }

@@ -17,8 +17,8 @@ use crate::{
         words::{CHECK_TYPE, CheckType, PROTOCOL, SCHEDULER, SCHEDULER_FLAG, SchedulerFlag},
     },
     model::{
-        Check, CheckKind, Protocol, REAL_SERVERS_MAX, RingSize, Scheduler, SchedulerFlags, ServiceId,
-        VirtualService,
+        Check, CheckKind, ForwardMethod, Protocol, REAL_SERVERS_MAX, RealServer, RingSize, Scheduler,
+        SchedulerFlags, ServiceId, VirtualService,
     },
 };
 
@@ -67,6 +67,12 @@ fn service(at: &Spanned<RawVirtualService>, report: &mut Report<'_>) -> Option<V
     let one_packet = raw.one_packet.as_ref().is_some_and(|at| *at.get_ref());
     if let Some(at) = raw.one_packet.as_ref().filter(|_| one_packet && protocol == Protocol::Tcp) {
         report.refuse(at, Problem::OnePacketOfTcp);
+    }
+    let is_masqueraded = |server: &RealServer| server.forward == ForwardMethod::Masquerade;
+    if let Some(at) =
+        raw.one_packet.as_ref().filter(|_| one_packet && real_servers.iter().any(is_masqueraded))
+    {
+        report.refuse(at, Problem::OnePacketMasqueraded);
     }
     let scheduler = scheduler?;
     let service =

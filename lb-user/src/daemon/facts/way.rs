@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bytemuck::Zeroable as _;
 use lb_common::wire::{
-    Destination, FORWARD_DIRECT, FORWARD_LOCAL, FORWARD_TUNNEL, Family, OuterHeader, ServiceKey,
+    Destination, FORWARD_DIRECT, FORWARD_LOCAL, FORWARD_MASQUERADE, FORWARD_TUNNEL, Family, OuterHeader,
+    ServiceKey,
 };
 
 use crate::model::{ForwardMethod, RealServer, Tunnel};
@@ -50,7 +51,7 @@ impl Way {
         let outer = match server.forward {
             ForwardMethod::Local => return nowhere,
             ForwardMethod::DirectRouting if hop.is_router => return nowhere,
-            ForwardMethod::DirectRouting => OuterHeader::zeroed(),
+            ForwardMethod::DirectRouting | ForwardMethod::Masquerade => OuterHeader::zeroed(),
             ForwardMethod::Tunnel(tunnel) => {
                 let outer = hop.from.and_then(|from| outer_header(tunnel, from, server.address, inner));
                 let Some(outer) = outer else {
@@ -74,7 +75,7 @@ impl Way {
             return Self { forward: FORWARD_LOCAL, ..nowhere };
         }
         let outer = match server.forward {
-            ForwardMethod::DirectRouting => Some(OuterHeader::zeroed()),
+            ForwardMethod::DirectRouting | ForwardMethod::Masquerade => Some(OuterHeader::zeroed()),
             ForwardMethod::Local => None,
             // Made anew: the kind of tunnel, or its port, may be another one.
             ForwardMethod::Tunnel(tunnel) => {
@@ -96,6 +97,7 @@ impl Way {
             ForwardMethod::DirectRouting => FORWARD_DIRECT,
             ForwardMethod::Local => FORWARD_LOCAL,
             ForwardMethod::Tunnel(_) => FORWARD_TUNNEL,
+            ForwardMethod::Masquerade => FORWARD_MASQUERADE,
         };
         Self { forward, ethernet: [0; 12], interface: 0, mtu: 0, outer: OuterHeader::zeroed() }
     }
@@ -137,7 +139,7 @@ pub(super) fn obstacle(server: &RealServer, reach: &Reach) -> Option<String> {
             }
             Some(_) => None,
         },
-        (ForwardMethod::DirectRouting | ForwardMethod::Local, _) => None,
+        (ForwardMethod::DirectRouting | ForwardMethod::Local | ForwardMethod::Masquerade, _) => None,
     }
 }
 
