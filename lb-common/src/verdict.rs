@@ -107,6 +107,14 @@ verdicts! {
         TooBig = "too_big",
         /// A fragment whose first one, which has the ports, was not seen.
         FragmentWithoutFirst = "fragment_without_first",
+        /// For a service, but its source address can be nobody's: multicast, broadcast, loopback or unspecified.
+        MartianSource = "martian_source",
+        /// For a service, from the service's own address.
+        Land = "land",
+        /// For a service, with a port of zero; of UDP the source port may be zero.
+        ZeroPort = "zero_port",
+        /// For a service, with TCP control bits that no stack sends together. What it has for a connection is not changed.
+        InvalidFlags = "invalid_flags",
         /// Every place of this flow in the flow table is held by a live connection.
         FlowTableFull = "flow_table_full",
         /// Masqueraded, the real server could not tell the connection from another one of the same client: both

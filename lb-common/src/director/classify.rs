@@ -5,6 +5,7 @@
 
 use super::answer::or_answer;
 use super::choose::next_in_ring;
+use super::fault::fault;
 use super::{Step, Tables, Task};
 use crate::sched::Shape;
 use crate::verdict::{Action, Verdict};
@@ -27,6 +28,9 @@ pub fn classify<T: Tables>(tables: &T, task: &mut Task) -> Step {
 fn begin<T: Tables>(tables: &T, task: &mut Task) -> Result<Step, Verdict> {
     let flow = &task.flow;
     let service = tables.service(&flow.service).ok_or(Verdict::NoService)?;
+    if let Some(verdict) = fault(flow) {
+        return Err(verdict);
+    }
     if flow.protocol() == Protocol::Tcp && !flow.tcp_flags.opens() {
         return Err(Verdict::NoConnection);
     }

@@ -2,6 +2,7 @@
 
 use super::answer::or_answer;
 use super::connection::{Found, look_up, refresh, remove};
+use super::fault::has_invalid_flags;
 use super::{Step, Tables, Task};
 use crate::flow::{Flow, FlowKey, address_key, hash_of_fragments};
 use crate::net::Packet;
@@ -109,6 +110,10 @@ fn follow<P: Packet, T: Tables>(
     }
     task.flow = Flow::of(&walked, hash, tables);
     if found.is_there() {
+        if task.is_for_service == 1 && has_invalid_flags(&task.flow) {
+            // Before its connection is looked at: whoever sends such a segment is to change nothing about it.
+            return Err(Verdict::InvalidFlags);
+        }
         let number = entry_destination(found.entry);
         let flags = tables.head(number).flags;
         match keep(&task.flow, &found, flags) {

@@ -10,6 +10,7 @@ mod answer;
 mod choose;
 mod classify;
 mod connection;
+mod fault;
 mod forward;
 mod long;
 mod masquerade;

@@ -82,6 +82,15 @@ impl TcpFlags {
         self.0 & (Self::SYN | Self::FIN | Self::RST | Self::ACK) == Self::ACK
     }
 
+    /// Whether a stack sends them together: SYN, SYN and ACK, RST, RST and ACK, FIN and ACK, or ACK. What
+    /// netfilter calls invalid (Linux, `tcp_valid_flags`) is not; PSH, URG, ECE and CWR are not asked.
+    #[inline(always)]
+    pub const fn are_valid(self) -> bool {
+        /// A bit for each set of FIN, SYN, RST and ACK, which are brought together in four bits.
+        const VALID: u32 = 1 << 2 | 1 << (2 | 8) | 1 << 4 | 1 << (4 | 8) | 1 << (1 | 8) | 1 << 8;
+        VALID >> (self.0 & (Self::FIN | Self::SYN | Self::RST) | (self.0 & Self::ACK) >> 1) & 1 == 1
+    }
+
     /// Whether the segment opens a connection: SYN, not RST. As LVS, SYN with ACK counts.
     #[inline(always)]
     pub const fn opens(self) -> bool {
@@ -105,5 +114,20 @@ impl Udp {
     #[inline(always)]
     pub const fn ports_word(&self) -> u32 {
         u32::from_ne_bytes(self.ports)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn six_of_the_sixteen_sets_of_control_bits_are_valid_whatever_else_is_set() {
+        let (fin, syn, rst, ack) = (TcpFlags::FIN, TcpFlags::SYN, TcpFlags::RST, TcpFlags::ACK);
+        let valid = [syn, syn | ack, rst, rst | ack, fin | ack, ack];
+        for bits in 0..256 {
+            let set = bits & (fin | syn | rst | ack);
+            assert_eq!(TcpFlags(bits).are_valid(), valid.contains(&set), "{bits:#010b}");
+        }
     }
 }

@@ -53,6 +53,9 @@ impl Traffic {
             18 => 0,
             _ => random.u8(..),
         };
+        if random.u8(..20) == 0 {
+            spoil(&mut datagram, random);
+        }
         datagram.ttl = if random.u8(..20) == 0 { random.u8(..3) } else { random.u8(2..) };
         datagram.identification = random.u16(..);
         if random.u8(..4) == 0 {
@@ -164,6 +167,25 @@ impl Traffic {
                 }
                 datagram.write(frame);
             }
+        }
+    }
+}
+
+/// Makes a packet come from where nobody sends from.
+fn spoil(datagram: &mut Datagram, random: &mut Rng) {
+    let is_v4 = datagram.source.is_ipv4();
+    match random.u8(..4) {
+        0 => datagram.source_port = 0,
+        1 => datagram.source = datagram.destination,
+        _ if is_v4 => {
+            let first: u8 = [0, 1, 126, 127, 128, 223, 224, 239, 240, 255][random.usize(..10)];
+            let rest = [0, 1, 0xff_ffff, random.u32(..1 << 24)][random.usize(..4)];
+            datagram.source = IpAddr::from((u32::from(first) << 24 | rest).to_be_bytes());
+        }
+        _ => {
+            let first = [0, 0, 0, 0xfe80, 0xff02, 0xffff][random.usize(..6)];
+            let last = random.u16(..3);
+            datagram.source = IpAddr::from([first, 0, 0, 0, 0, 0, 0, last]);
         }
     }
 }
