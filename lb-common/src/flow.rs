@@ -5,9 +5,9 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::director::Tables;
-use crate::net::TcpFlags;
+use crate::net::{Sctp, TcpFlags};
 use crate::walk::{Datagram, Walked};
-use crate::wire::{Connection, Destination, Protocol, ServiceKey};
+use crate::wire::{Connection, Destination, Options, Protocol, ServiceKey};
 
 /// A packet that may be for a service.
 ///
@@ -23,16 +23,16 @@ pub struct Flow {
     pub client: [u64; 2],
     /// Source and destination port as they lie, in a native word.
     pub ports: u32,
-    /// 1 for TCP, 0 for UDP. A number that the verifier doesn't know, or it would follow both to the end.
-    pub is_tcp: u32,
-    /// Control bits; none for UDP.
+    /// The number of its [`Protocol`]. One that the verifier doesn't know, or it would follow each to the end.
+    pub transport: u32,
+    /// Control bits; none for UDP and SCTP.
     pub tcp_flags: TcpFlags,
-    /// Reserved, 0.
-    pub reserved: u32,
+    /// The type of the first chunk of SCTP; 0 for TCP and UDP.
+    pub chunk: u32,
 }
 
 impl Flow {
-    /// The flow of a packet with the ports of TCP or UDP, and under which hash it is known.
+    /// The flow of a packet with ports, and under which hash it is known.
     #[inline(always)]
     pub fn of(walked: &Walked, hash: u64, tables: &impl Tables) -> Self {
         let Datagram { is_v6, source, destination: [high, low], protocol, ports, .. } = walked.datagram;
@@ -45,16 +45,44 @@ impl Flow {
             service: bytemuck::cast([high, low, port | u64::from(protocol & 0xff) << 16 | family << 24]),
             client: source,
             ports,
-            is_tcp: tables.forget(u32::from(protocol == Protocol::Tcp as u32)),
+            transport: tables.forget(protocol),
             tcp_flags: walked.tcp_flags,
-            reserved: 0,
+            chunk: walked.chunk,
         }
     }
 
     /// The transport protocol.
     #[inline(always)]
     pub const fn protocol(&self) -> Protocol {
-        if self.is_tcp == 0 { Protocol::Udp } else { Protocol::Tcp }
+        const TCP: u32 = Protocol::Tcp as u32;
+        const SCTP: u32 = Protocol::Sctp as u32;
+        match self.transport {
+            TCP => Protocol::Tcp,
+            SCTP => Protocol::Sctp,
+            _ => Protocol::Udp,
+        }
+    }
+
+    /// Whether the packet says that it begins a connection: a SYN, or an INIT. A datagram never does.
+    #[inline(always)]
+    pub fn opens(&self) -> bool {
+        match self.protocol() {
+            Protocol::Tcp => self.tcp_flags.opens(),
+            Protocol::Sctp => self.chunk == Sctp::INIT,
+            Protocol::Udp => false,
+        }
+    }
+
+    /// Whether the packet may open a connection, if it has none.
+    #[inline(always)]
+    pub fn may_open(&self, options: Options) -> bool {
+        match self.protocol() {
+            Protocol::Tcp => {
+                self.tcp_flags.opens() || options.is_sloppy_tcp() && !self.tcp_flags.has(TcpFlags::RST)
+            }
+            Protocol::Sctp => self.chunk == Sctp::INIT || options.is_sloppy_sctp(),
+            Protocol::Udp => true,
+        }
     }
 }
 
@@ -100,22 +128,15 @@ impl FlowKey {
         Self { source: destination, destination: source, ports: ports.rotate_left(16), ..self }
     }
 
-    /// Its hash; nothing for another protocol than TCP and UDP.
+    /// Its hash.
     #[inline(always)]
-    pub fn hash(&self, tables: &impl Tables) -> Option<u64> {
-        const TCP: u32 = Protocol::Tcp as u32;
-        const UDP: u32 = Protocol::Udp as u32;
-        let protocol = match self.protocol {
-            TCP => Protocol::Tcp,
-            UDP => Protocol::Udp,
-            _ => return None,
-        };
+    pub fn hash(&self, tables: &impl Tables) -> u64 {
         let seed = |index| tables.seed(index);
-        Some(if self.is_v6 == 0 {
-            hash_v4(self.source[0] as u32, self.destination[0] as u32, self.ports, protocol, seed)
+        if self.is_v6 == 0 {
+            hash_v4_words(self.source[0] as u32, self.destination[0] as u32, self.ports, self.protocol, seed)
         } else {
-            hash_v6(self.source, self.destination, self.ports, protocol, seed)
-        })
+            hash_v6_words(self.source, self.destination, self.ports, self.protocol, seed)
+        }
     }
 }
 
@@ -149,8 +170,19 @@ pub fn hash_v4(
     protocol: Protocol,
     seed: impl Fn(usize) -> u64,
 ) -> u64 {
+    hash_v4_words(source, destination, ports, protocol as u32, seed)
+}
+
+#[inline(always)]
+fn hash_v4_words(
+    source: u32,
+    destination: u32,
+    ports: u32,
+    protocol: u32,
+    seed: impl Fn(usize) -> u64,
+) -> u64 {
     let client = u64::from(source) << 32 | u64::from(ports);
-    let service = u64::from(destination) << 32 | protocol as u64;
+    let service = u64::from(destination) << 32 | u64::from(protocol);
     let sum = fold::<29>(client.wrapping_mul(seed(0))).wrapping_add(service.wrapping_mul(seed(1)));
     mix(sum, seed(5))
 }
@@ -164,8 +196,19 @@ pub fn hash_v6(
     protocol: Protocol,
     seed: impl Fn(usize) -> u64,
 ) -> u64 {
+    hash_v6_words(source, destination, ports, protocol as u32, seed)
+}
+
+#[inline(always)]
+fn hash_v6_words(
+    source: [u64; 2],
+    destination: [u64; 2],
+    ports: u32,
+    protocol: u32,
+    seed: impl Fn(usize) -> u64,
+) -> u64 {
     // The bit keeps the families apart.
-    let transport = u64::from(ports) << 32 | protocol as u64 | 1 << 31;
+    let transport = u64::from(ports) << 32 | u64::from(protocol) | 1 << 31;
     hash_words([source[0], source[1], destination[0], destination[1], transport], seed)
 }
 

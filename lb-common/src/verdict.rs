@@ -115,6 +115,10 @@ verdicts! {
         ZeroPort = "zero_port",
         /// For a service, with TCP control bits that no stack sends together. What it has for a connection is not changed.
         InvalidFlags = "invalid_flags",
+        /// An SCTP packet other than an INIT that belongs to no connection.
+        NoAssociation = "no_association",
+        /// Of a connection whose real server was removed, where `expire_nodest_conn` keeps connections until they are idle.
+        RealServerRemoved = "real_server_removed",
         /// Every place of this flow in the flow table is held by a live connection.
         FlowTableFull = "flow_table_full",
         /// Masqueraded, the real server could not tell the connection from another one of the same client: both

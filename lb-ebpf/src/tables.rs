@@ -20,8 +20,8 @@ use lb_common::sched::Scheduler;
 use lb_common::verdict::{Action, Verdict};
 use lb_common::wire::{
     ADMISSION_WORDS, Connection, Counters, DESTINATION_DOWN, DESTINATION_REMOVED, Destination,
-    DestinationHead, Edit, Layout, Load, Part, Place, RING_CHUNK, RingSpan, Service, ServiceKey, Settings,
-    Tick, VERDICT_SPARE, VERDICT_STRIDE, peer_bit,
+    DestinationHead, Edit, Layout, Load, Options, Part, Place, RING_CHUNK, RingSpan, Service, ServiceKey,
+    Settings, Tick, VERDICT_SPARE, VERDICT_STRIDE, peer_bit,
 };
 
 use crate::flow_line::{KernelLine, KernelRecord};
@@ -407,6 +407,12 @@ impl Tables for KernelTables {
         // SAFETY: the value lives as long as the map; while it changes, old and new do alike.
         let timeouts = unsafe { &(*self.settings()).timeouts };
         timeouts.is_over(state, now)
+    }
+
+    #[inline(always)]
+    fn options(&self) -> Options {
+        // SAFETY: the value lives as long as the map, and the word is written whole.
+        Options::from_word(unsafe { addr_of!((*self.settings()).options).cast::<u32>().read_volatile() })
     }
 
     #[inline(always)]

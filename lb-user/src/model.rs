@@ -12,6 +12,7 @@ use std::{
 
 pub use lb_common::sched::{RingSize, Scheduler};
 use lb_common::sched::{SH_SLOTS, wrr_slots};
+use lb_common::wire::Options;
 pub use lb_common::wire::Protocol;
 
 /// The most real servers that one virtual service can have.
@@ -45,6 +46,8 @@ pub struct Director {
     pub service_addresses: AddressOwner,
     /// How long connections without packets are kept.
     pub timeouts: Timeouts,
+    /// What becomes of connections in doubt.
+    pub connections: Connections,
     /// How much the tables of the data plane hold.
     pub tables: TableSizes,
 }
@@ -104,6 +107,36 @@ impl Default for Timeouts {
     }
 }
 
+/// What becomes of connections in doubt: IPVS's sysctls of the same names (`net.ipv4.vs.*`).
+///
+/// The defaults are [`lb_common::wire::Options::DEFAULT`], which says why they are not all IPVS's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// What a SYN on a connection that is over does; 0: it stays with its real server, 1: it chooses anew after
+    /// TIME_WAIT and CLOSE, 2 and 3: after FIN_WAIT, too.
+    pub conn_reuse_mode: u32,
+    /// Whether connections end at once when their real server is removed; else what comes for them is dropped.
+    pub expire_nodest_conn: bool,
+    /// Whether any TCP segment but an RST opens a connection.
+    pub sloppy_tcp: bool,
+    /// Whether any SCTP packet opens a connection.
+    pub sloppy_sctp: bool,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self { conn_reuse_mode: 2, expire_nodest_conn: true, sloppy_tcp: false, sloppy_sctp: false }
+    }
+}
+
+impl Connections {
+    /// As the tables have them.
+    pub const fn options(self) -> Options {
+        let Self { conn_reuse_mode, expire_nodest_conn, sloppy_tcp, sloppy_sctp } = self;
+        Options::new(conn_reuse_mode, expire_nodest_conn, sloppy_tcp, sloppy_sctp)
+    }
+}
+
 /// How many entries the tables of the data plane hold. Memory for them is taken at start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableSizes {
@@ -128,7 +161,7 @@ impl Default for TableSizes {
 /// Displayed as `ipvsadm -L -n` does: `TCP 10.0.0.50:80`, `UDP [fd00::50]:53`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId {
-    /// TCP or UDP.
+    /// TCP, UDP or SCTP.
     pub protocol: Protocol,
     /// Unicast, and not IPv4 in IPv6's clothes (`::ffff:0:0/96`).
     pub address: IpAddr,
@@ -141,6 +174,7 @@ impl fmt::Display for ServiceId {
         let protocol = match self.protocol {
             Protocol::Tcp => "TCP",
             Protocol::Udp => "UDP",
+            Protocol::Sctp => "SCTP",
         };
         write!(f, "{protocol} {}", SocketAddr::new(self.address, self.port))
     }
@@ -340,8 +374,15 @@ mod tests {
         id.protocol = Protocol::Udp;
         id.address = IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 0x50]);
         assert_eq!(id.to_string(), "UDP [fd00::50]:80");
+        id.protocol = Protocol::Sctp;
+        assert_eq!(id.to_string(), "SCTP [fd00::50]:80");
         assert_eq!(format!("{:>6}", ForwardMethod::Local), " Local");
         assert_eq!(ForwardMethod::Tunnel(Tunnel::Ipip).to_string(), "Tunnel");
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_tables() {
+        assert_eq!(Connections::default().options(), Options::DEFAULT);
     }
 
     #[test]

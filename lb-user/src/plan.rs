@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytemuck::Zeroable as _;
 use lb_common::wire::{
     Admission, DESTINATION_DOWN, DESTINATION_PAIRED, DESTINATION_REMOVED, DESTINATION_REPLY, Destination,
-    DestinationHead, FORWARD_MASQUERADE, FORWARD_REPLY, Family, RingSpan, SERVICE_FALLBACK,
+    DestinationHead, FORWARD_MASQUERADE, FORWARD_REPLY, Family, Options, RingSpan, SERVICE_FALLBACK,
     SERVICE_ONE_PACKET, SERVICE_PORT, Service, ServiceKey, Timeouts, admission_bit_v4, admission_bit_v6,
 };
 
@@ -33,6 +33,8 @@ pub struct Wanted {
     pub interfaces: BTreeSet<u32>,
     /// Idle timeouts.
     pub timeouts: Timeouts,
+    /// What the operator chose about connections.
+    pub options: Options,
 }
 
 /// A service, and its real servers in the order in which they were added.
@@ -182,6 +184,9 @@ impl<'a> Plan<'a> {
         }
         if wanted.timeouts != held.settings.timeouts {
             self.early.push(Change::SetTimeouts(wanted.timeouts));
+        }
+        if wanted.options != held.settings.options {
+            self.early.push(Change::SetOptions(wanted.options));
         }
     }
 

@@ -26,12 +26,12 @@ use std::time::Instant;
 
 use fastrand::Rng;
 use lb_common::verdict::{Action, Verdict};
-use lb_common::wire::{Line, State, entry_destination};
+use lb_common::wire::{Line, Options, State, entry_destination};
 use lb_user::dataplane::Dataplane as _;
 use lb_user::model::{ForwardMethod, RingSize, Scheduler, SchedulerFlags, TableSizes, Tunnel};
 use lb_user::plan::{Health, Wanted, WantedService, free};
 
-use common::datagram::{DIRECTOR, ROUTER, TCP, UDP};
+use common::datagram::{DIRECTOR, ROUTER, SCTP, TCP, UDP};
 use common::director::timeouts;
 use common::journey::Journeys;
 use common::judge::{Around, AroundKind, Told, answer, direct_routing, ip_offset, tunnel};
@@ -56,7 +56,7 @@ fn a_million_packets_meet_the_same_fate_on_the_host_and_in_the_kernel() {
     let started = Instant::now();
     // In the second table there is hardly room: connections are displaced, and some find no place.
     let mut hits = [0; Verdict::COUNT];
-    let mut evictions = [0; State::ALL.len()];
+    let mut evictions = [0; State::NUMBERS];
     let mut freed = 0;
     let mut outputs = BTreeMap::new();
     for (part, flows) in [(0, 8_192), (1, 1)] {
@@ -96,10 +96,10 @@ fn a_million_packets_meet_the_same_fate_on_the_host_and_in_the_kernel() {
         }
         let missing: Vec<_> = OUTPUTS.iter().filter(|output| !outputs.contains_key(**output)).collect();
         assert_eq!(missing, [&""; 0], "outputs that no packet became");
-        for proven in [State::Established, State::Udp] {
+        for proven in [State::Established, State::Udp, State::SctpEstablished] {
             assert_eq!(evictions[proven as usize], 0, "{} is never displaced", proven.label());
         }
-        for state in [State::SynReceived, State::FinWait, State::UdpNew, State::Close] {
+        for state in [State::SynReceived, State::UdpNew, State::Close, State::SctpInit] {
             assert!(evictions[state as usize] > 0, "no {} was displaced", state.label());
         }
     }
@@ -295,7 +295,7 @@ fn endpoints() -> Vec<Endpoint> {
         IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 0x50]),
         IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 0x51]),
     ];
-    let transports = [(TCP, 80), (TCP, 443), (UDP, 53)];
+    let transports = [(TCP, 80), (TCP, 443), (UDP, 53), (SCTP, 9899)];
     addresses
         .into_iter()
         .flat_map(|address| transports.map(|(protocol, port)| Endpoint { protocol, address, port }))
@@ -320,7 +320,9 @@ fn config(random: &mut Rng, pool: &[Endpoint]) -> (Vec<Endpoint>, Wanted) {
     });
     let services = services.collect();
     let peers = if random.bool() { BTreeSet::from(PEERS) } else { BTreeSet::from([PEERS[0]]) };
-    (configured, Wanted { services, peers, interfaces: BTreeSet::from([1, 2, 3]), timeouts: timeouts() })
+    let options = Options::new(random.u32(..4), random.u8(..3) > 0, random.u8(..8) == 0, random.u8(..8) == 0);
+    let interfaces = BTreeSet::from([1, 2, 3]);
+    (configured, Wanted { services, peers, interfaces, timeouts: timeouts(), options })
 }
 
 /// All that are offered.
@@ -349,7 +351,8 @@ fn real_server(random: &mut Rng, service: &Endpoint, number: u8) -> RealServer {
                 Tunnel::Gre { checksum: random.bool() },
             ][random.usize(..3)],
         ),
-        10..16 => ForwardMethod::Masquerade,
+        // Which nobody can do for SCTP.
+        10..16 if service.protocol != SCTP => ForwardMethod::Masquerade,
         _ => ForwardMethod::DirectRouting,
     };
     // Through a tunnel it may be of the other family.

@@ -22,12 +22,12 @@ use lb_common::director::{FlowLine as _, Tables as _, direct};
 use lb_common::host::MemoryTables;
 use lb_common::net::PacketBuffer;
 use lb_common::verdict::Verdict;
-use lb_common::wire::{EMPTY, LINE_SLOTS, Line, Load, State, entry_destination, entry_tag};
+use lb_common::wire::{EMPTY, LINE_SLOTS, Line, Load, Options, State, entry_destination, entry_tag};
 use lb_user::dataplane::{Dataplane, KernelDataplane, MemoryDataplane};
 use lb_user::model::{ForwardMethod, Scheduler, TableSizes};
 use lb_user::plan::{Health, Wanted, WantedService, plan};
 
-use common::datagram::{ACK, Datagram, FIN, RST, SYN, TCP, UDP};
+use common::datagram::{ACK, Datagram, FIN, RST, SCTP, SYN, TCP, UDP};
 use common::director::{load, sizes, timeouts};
 use common::parameter::number;
 use common::report::say;
@@ -229,13 +229,19 @@ fn a_late_state_write_on_a_reused_slot_is_harmless() {
 fn connections_expire_when_their_state_says() {
     const FIN_ACK: u8 = FIN | ACK;
     // What opens a connection and brings it to a state; its idle timeout in seconds.
-    let cases: [(State, u8, &[u8], u64); 6] = [
+    // Of SCTP by the types of chunks: INIT, COOKIE ECHO, SHUTDOWN, SHUTDOWN COMPLETE, ABORT.
+    let cases: [(State, u8, &[u8], u64); 11] = [
         (State::SynReceived, TCP, &[SYN], 60),
         (State::Established, TCP, &[SYN, ACK], 900),
         (State::FinWait, TCP, &[SYN, ACK, FIN_ACK], 120),
         (State::Close, TCP, &[SYN, ACK, RST], 10),
         (State::TimeWait, TCP, &[SYN, FIN_ACK], 120),
         (State::Udp, UDP, &[0, 0], 300),
+        (State::SctpInit, SCTP, &[1], 61),
+        (State::SctpEstablished, SCTP, &[1, 10], 900),
+        (State::CloseWait, SCTP, &[1, 10, 7], 61),
+        (State::SctpClosed, SCTP, &[1, 10, 7, 14], 61),
+        (State::SctpClosed, SCTP, &[1, 6], 61),
     ];
     for (state, protocol, segments, timeout) in cases {
         // A tick is up to a second, and the first and the last may be nearly whole.
@@ -248,14 +254,18 @@ fn connections_expire_when_their_state_says() {
             let [(_, _, entry, word)] = live(tables)[..] else { panic!("one entry") };
             assert_eq!(State::of(word), state);
             tables.advance(idle);
-            let verdict = send(tables, protocol, 1, ACK);
+            // A SACK of SCTP.
+            let verdict = send(tables, protocol, 1, if protocol == SCTP { 3 } else { ACK });
             let connections = tables.counters(entry_destination(entry)).connections;
             let scheduled: u64 =
                 (1..tables.settings.destinations).map(|n| tables.counters(n).connections).sum();
             match protocol {
-                TCP if is_there => assert_eq!(verdict, Verdict::DirectRouting, "{state:?} after {idle} s"),
-                TCP => {
-                    assert_eq!(verdict, Verdict::NoConnection, "{state:?} after {idle} s");
+                TCP | SCTP if is_there => {
+                    assert_eq!(verdict, Verdict::DirectRouting, "{state:?} after {idle} s");
+                }
+                TCP | SCTP => {
+                    let ended = if protocol == TCP { Verdict::NoConnection } else { Verdict::NoAssociation };
+                    assert_eq!(verdict, ended, "{state:?} after {idle} s");
                     assert_eq!(live(tables), [], "its entry is gone");
                     assert_eq!(tables.load(entry_destination(entry)), Load::default());
                 }
@@ -286,9 +296,9 @@ fn small(flows: u32) -> MemoryDataplane {
     host
 }
 
-/// A TCP and a UDP service, with the same four real servers each.
+/// A service of each protocol, with the same four real servers each.
 fn configure(dataplane: &mut impl Dataplane) {
-    let services = [(TCP, 80), (UDP, 53)].map(|(protocol, port)| {
+    let services = [(TCP, 80), (UDP, 53), (SCTP, 9899)].map(|(protocol, port)| {
         let service = Endpoint { protocol, address: SERVICE, port };
         let real_server = |number: u8| RealServer {
             address: IpAddr::from([10, 0, 1, number]),
@@ -308,6 +318,7 @@ fn configure(dataplane: &mut impl Dataplane) {
         peers: BTreeSet::new(),
         interfaces: BTreeSet::from([1]),
         timeouts: timeouts(),
+        options: Options::DEFAULT,
     };
     for change in plan(&dataplane.held().unwrap(), &wanted, |_| 0).unwrap() {
         dataplane.apply(&change).unwrap();
@@ -329,12 +340,13 @@ fn sent_to(tables: &MemoryTables, frame: Vec<u8>) -> Option<u8> {
     (direct(&mut packet, &tables).verdict == Verdict::DirectRouting).then(|| packet.bytes[5])
 }
 
-/// One packet of a client on the host.
+/// One packet of a client on the host: of TCP with these flags, of SCTP with a chunk of this type.
 fn send(tables: &MemoryTables, protocol: u8, client: u32, flags: u8) -> Verdict {
-    let port = if protocol == TCP { 80 } else { 53 };
+    let port =
+        [(TCP, 80), (SCTP, 9899)].into_iter().find(|(of, _)| *of == protocol).map_or(53, |(_, port)| port);
     let mut datagram =
         Datagram::new(protocol, (IpAddr::from((0x6440_0000 + client).to_be_bytes()), 1024), (SERVICE, port));
-    datagram.tcp_flags = flags;
+    (datagram.tcp_flags, datagram.chunk) = (flags, flags);
     let mut packet = PacketBuffer { bytes: Vec::new(), interface: 1 };
     datagram.write(&mut packet.bytes);
     direct(&mut packet, &tables).verdict

@@ -15,6 +15,7 @@ use std::net::IpAddr;
 
 use lb_common::director::COMPARED_MAX;
 use lb_common::verdict::Verdict;
+use lb_common::wire::Options;
 use lb_user::model::{ForwardMethod, Scheduler, TableSizes};
 use lb_user::plan::{Health, Wanted, WantedService};
 
@@ -75,6 +76,7 @@ fn all_real_servers_are_compared_however_many() {
             peers: BTreeSet::new(),
             interfaces: BTreeSet::from([1]),
             timeouts: timeouts(),
+            options: Options::DEFAULT,
         });
         let picked = [0, 1, 2].map(|connection| send(&mut twins, connection, SYN));
         assert_eq!(picked, expected, "{scheduler:?}");

@@ -22,6 +22,7 @@ use std::time::Instant;
 
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use lb_common::verdict::{Action, Verdict};
+use lb_common::wire::Options;
 use lb_user::dataplane::{Dataplane as _, KernelDataplane};
 use lb_user::model::{ForwardMethod, Scheduler, TableSizes};
 use lb_user::plan::{Health, Wanted, WantedService, plan};
@@ -146,6 +147,7 @@ fn director() -> KernelDataplane {
         peers: BTreeSet::from([[ROUTER[0], 0, 0, 0, 0, 0x99]]),
         interfaces: BTreeSet::from([1, 2]),
         timeouts: timeouts(),
+        options: Options::DEFAULT,
     };
     let changes = plan(&kernel.held().unwrap(), &wanted, |service| kernel.picks(service)).unwrap();
     for change in changes {

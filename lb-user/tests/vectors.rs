@@ -24,8 +24,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use lb_common::verdict::Verdict;
-use lb_common::wire::FORWARD_REPLY;
-use lb_user::model::{ForwardMethod, TableSizes, Tunnel};
+use lb_common::wire::{FORWARD_REPLY, Options};
+use lb_user::model::{Connections, ForwardMethod, TableSizes, Tunnel};
 use lb_user::plan::{Wanted, WantedService};
 use serde::Deserialize;
 
@@ -50,7 +50,19 @@ struct File {
 struct Config {
     #[serde(default)]
     peers: Vec<String>,
+    #[serde(default)]
+    options: ConnectionOptions,
     services: Vec<Service>,
+}
+
+/// As in `[director.connections]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConnectionOptions {
+    conn_reuse_mode: Option<u32>,
+    expire_nodest_conn: Option<bool>,
+    sloppy_tcp: Option<bool>,
+    sloppy_sctp: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -315,7 +327,19 @@ fn wanted(config: &Config) -> Wanted {
         peers: config.peers.iter().map(|peer| common::describe::ethernet(peer)).collect(),
         interfaces: servers(config).map(|server| server.interface).collect(),
         timeouts: timeouts(),
+        options: options(&config.options),
     }
+}
+
+fn options(options: &ConnectionOptions) -> Options {
+    let defaults = Connections::default();
+    Connections {
+        conn_reuse_mode: options.conn_reuse_mode.unwrap_or(defaults.conn_reuse_mode),
+        expire_nodest_conn: options.expire_nodest_conn.unwrap_or(defaults.expire_nodest_conn),
+        sloppy_tcp: options.sloppy_tcp.unwrap_or(defaults.sloppy_tcp),
+        sloppy_sctp: options.sloppy_sctp.unwrap_or(defaults.sloppy_sctp),
+    }
+    .options()
 }
 
 /// The line of a packet, from a source port that is higher by `plus`.

@@ -9,7 +9,8 @@ use aya::{
     programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp},
 };
 use lb_common::wire::{
-    Counters, Destination, FORWARD_DIRECT, FORWARD_LOCAL, Family, Protocol, Restore, ServiceKey, Timeouts,
+    Counters, Destination, FORWARD_DIRECT, FORWARD_LOCAL, Family, Options, Protocol, Restore, ServiceKey,
+    Timeouts,
 };
 use lb_user::{
     dataplane::{Dataplane as _, KernelDataplane, Sizes, clock},
@@ -157,7 +158,13 @@ fn director(case: &Case) -> anyhow::Result<KernelDataplane> {
         Kind::Udp4 => service(v4, Family::V4, Protocol::Udp, case.is_local),
         _ => service(v4, Family::V4, Protocol::Tcp, case.is_local),
     };
-    let wanted = Wanted { services: vec![service], peers: [].into(), interfaces: [].into(), timeouts };
+    let wanted = Wanted {
+        services: vec![service],
+        peers: [].into(),
+        interfaces: [].into(),
+        timeouts,
+        options: Options::DEFAULT,
+    };
     for change in plan(&kernel.held()?, &wanted, |_| 0)? {
         kernel.apply(&change)?;
     }

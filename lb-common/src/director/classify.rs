@@ -5,11 +5,11 @@
 
 use super::answer::or_answer;
 use super::choose::next_in_ring;
-use super::fault::fault;
+use super::fault::{fault, no_connection};
 use super::{Step, Tables, Task};
 use crate::sched::Shape;
 use crate::verdict::{Action, Verdict};
-use crate::wire::{DESTINATION_KERNEL, Protocol, SERVICE_ONE_PACKET};
+use crate::wire::{DESTINATION_KERNEL, SERVICE_ONE_PACKET};
 
 /// What a choice is for, in [`Task`]: a connection that is to be entered, or this packet alone.
 pub(super) const CONNECTION: u32 = 1;
@@ -31,8 +31,8 @@ fn begin<T: Tables>(tables: &T, task: &mut Task) -> Result<Step, Verdict> {
     if let Some(verdict) = fault(flow) {
         return Err(verdict);
     }
-    if flow.protocol() == Protocol::Tcp && !flow.tcp_flags.opens() {
-        return Err(Verdict::NoConnection);
+    if !flow.may_open(tables.options()) {
+        return Err(no_connection(flow));
     }
     let ring = tables.ring(service);
     if ring.slots == 0 {

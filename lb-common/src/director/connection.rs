@@ -4,12 +4,12 @@
 //! [`BUSY`], its state is written, and a second exchange publishes it. A state word is replaced by
 //! compare-and-exchange, so that whoever changes a state is the one who counts it.
 
+use super::state::{Direction, next_state};
 use super::{Entered, FlowLine, Record, Tables, pair};
 use crate::flow::Flow;
-use crate::net::TcpFlags;
 use crate::wire::{
-    BUSY, Connection, DESTINATION_PAIRED, DESTINATION_REPLY, EMPTY, LINE_SLOTS, Place, Protocol, State, Tick,
-    entry, entry_destination, entry_tag, tag_of,
+    BUSY, Connection, DESTINATION_PAIRED, DESTINATION_REPLY, EMPTY, LINE_SLOTS, Place, State, Tick, entry,
+    entry_destination, entry_tag, tag_of,
 };
 
 /// An entry that was found, as it was read.
@@ -70,10 +70,8 @@ pub(super) fn refresh<T: Tables>(
         // The common case: nothing has changed since this connection's last packet.
         return;
     }
-    let old = State::of(found.state);
-    let new =
-        if flags & DESTINATION_REPLY == 0 { next_state(old, flow.protocol(), flow.tcp_flags) } else { old };
-    let word = new.at(found.now);
+    let new = next_state(found.state, flow, direction(flags), |word| tables.forget(word));
+    let word = new | State::None.at(found.now);
     if word == found.state {
         return;
     }
@@ -85,6 +83,18 @@ pub(super) fn refresh<T: Tables>(
     change_state(tables, found.line, found.place.slot(), found.entry, found.state, word);
     if flags & DESTINATION_PAIRED != 0 {
         pair::follow(tables, found.place, word, flags, connection);
+    }
+}
+
+/// Which of a connection's packets its destination's flags say that are seen.
+#[inline(always)]
+const fn direction(flags: u32) -> Direction {
+    if flags & DESTINATION_REPLY != 0 {
+        Direction::Output
+    } else if flags & DESTINATION_PAIRED != 0 {
+        Direction::Input
+    } else {
+        Direction::InputOnly
     }
 }
 
@@ -332,82 +342,5 @@ fn score<T: Tables>(tables: &T, entry: u64, word: u32, now: Tick) -> u32 {
     } else {
         // Not over: at most the longest timeout, 2^27.
         now.since(State::seen(word)) + 1
-    }
-}
-
-/// The state after a packet from the client, the servers' side being out of sight: LVS's input-only
-/// rows (Linux 6.12, `ip_vs_proto_tcp.c`). RST counts before SYN, SYN before FIN, FIN before ACK.
-#[inline(always)]
-const fn next_state(state: State, protocol: Protocol, flags: TcpFlags) -> State {
-    if matches!(protocol, Protocol::Udp) {
-        return State::Udp;
-    }
-    if flags.has(TcpFlags::RST) {
-        if matches!(state, State::SynReceived) { state } else { State::Close }
-    } else if flags.has(TcpFlags::SYN) {
-        if matches!(state, State::Established) { state } else { State::SynReceived }
-    } else if flags.has(TcpFlags::FIN) {
-        match state {
-            State::Established | State::FinWait => State::FinWait,
-            State::SynReceived => State::TimeWait,
-            State::None => State::Close,
-            other => other,
-        }
-    } else if flags.has(TcpFlags::ACK) {
-        match state {
-            State::SynReceived | State::None => State::Established,
-            other => other,
-        }
-    } else {
-        State::Close
-    }
-}
-
-/// The state word of a connection after the packet that opens it, its time aside: SYN_RECV or a first datagram.
-///
-/// An arithmetic choice: to the verifier a branch would be two connections.
-#[inline(always)]
-pub(super) const fn first_state(is_tcp: u32) -> u32 {
-    const UDP: u32 = State::UdpNew.at(Tick::ZERO);
-    const TCP: u32 = State::SynReceived.at(Tick::ZERO);
-    UDP - (UDP - TCP) * is_tcp
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::Clock;
-
-    fn tcp(state: State, flags: u32) -> State {
-        next_state(state, Protocol::Tcp, TcpFlags(flags))
-    }
-
-    #[test]
-    fn a_connection_opens_lives_and_closes_as_lvs_sees_it_from_one_side() {
-        let (syn, ack, fin, rst) = (TcpFlags::SYN, TcpFlags::ACK, TcpFlags::FIN, TcpFlags::RST);
-        let now = Clock::new(250).tick(5 << 7);
-        assert_eq!(first_state(1) | State::None.at(now), State::SynReceived.at(now));
-        assert_eq!(first_state(0) | State::None.at(now), State::UdpNew.at(now));
-        assert_eq!(tcp(State::SynReceived, syn), State::SynReceived, "a retransmitted SYN");
-        assert_eq!(tcp(State::SynReceived, ack), State::Established);
-        assert_eq!(tcp(State::Established, syn), State::Established);
-        assert_eq!(tcp(State::Established, syn | ack), State::Established);
-        assert_eq!(tcp(State::Established, fin | ack), State::FinWait);
-        assert_eq!(tcp(State::FinWait, ack), State::FinWait);
-        assert_eq!(tcp(State::FinWait, fin | ack), State::FinWait);
-        assert_eq!(tcp(State::SynReceived, fin | ack), State::TimeWait);
-        assert_eq!(
-            tcp(State::SynReceived, rst),
-            State::SynReceived,
-            "an RST in the window's shadow proves nothing"
-        );
-        assert_eq!(tcp(State::Established, rst | ack), State::Close);
-        assert_eq!(tcp(State::FinWait, rst), State::Close);
-        assert_eq!(tcp(State::Established, 0), State::Close, "no bit at all ends it, as in LVS");
-    }
-
-    #[test]
-    fn a_second_datagram_proves_a_udp_flow() {
-        assert_eq!(next_state(State::UdpNew, Protocol::Udp, TcpFlags(0)), State::Udp);
     }
 }

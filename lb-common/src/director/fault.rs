@@ -26,6 +26,13 @@ pub(super) fn fault(flow: &Flow) -> Option<Verdict> {
     None
 }
 
+/// What becomes of a packet that belongs to no connection and opens none. A kernel may lack SCTP, and would end a
+/// client's association by ICMP that only another director knows: IPVS drops such a packet, too.
+#[inline(always)]
+pub(super) fn no_connection(flow: &Flow) -> Verdict {
+    if flow.protocol() == Protocol::Sctp { Verdict::NoAssociation } else { Verdict::NoConnection }
+}
+
 /// Whether it is a TCP segment whose control bits contradict each other.
 #[inline(always)]
 pub(super) fn has_invalid_flags(flow: &Flow) -> bool {
@@ -88,7 +95,7 @@ mod tests {
         };
         let ports = bytemuck::cast([4000_u16.to_be_bytes(), key.port]);
         let tcp_flags = TcpFlags(TcpFlags::SYN);
-        Flow { service: key, client: words(client), ports, is_tcp: 1, tcp_flags, ..Flow::zeroed() }
+        Flow { service: key, client: words(client), ports, transport: 6, tcp_flags, ..Flow::zeroed() }
     }
 
     #[test]
@@ -128,9 +135,11 @@ mod tests {
             ([0, 0], Some(Verdict::ZeroPort), Some(Verdict::ZeroPort)),
         ] {
             flow.ports = bytemuck::cast(ports.map(u16::to_be));
-            flow.is_tcp = 1;
+            flow.transport = 6;
             assert_eq!(fault(&flow), of_tcp, "{ports:?}");
-            flow.is_tcp = 0;
+            flow.transport = 132;
+            assert_eq!(fault(&flow), of_tcp, "{ports:?}");
+            flow.transport = 17;
             assert_eq!(fault(&flow), of_udp, "{ports:?}");
         }
     }
@@ -140,7 +149,7 @@ mod tests {
         let mut flow = flow("192.0.2.1", "10.0.0.50");
         flow.tcp_flags = TcpFlags(TcpFlags::SYN | TcpFlags::FIN);
         assert_eq!(fault(&flow), Some(Verdict::InvalidFlags));
-        flow.is_tcp = 0;
+        flow.transport = 17;
         assert_eq!(fault(&flow), None, "of a datagram there are none");
     }
 }

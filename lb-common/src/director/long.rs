@@ -2,15 +2,15 @@
 
 use super::answer::or_answer;
 use super::connection::{Found, look_up, refresh, remove};
-use super::fault::has_invalid_flags;
+use super::fault::{has_invalid_flags, no_connection};
 use super::{Step, Tables, Task};
 use crate::flow::{Flow, FlowKey, address_key, hash_of_fragments};
 use crate::net::Packet;
 use crate::verdict::{Action, Verdict};
 use crate::walk::{Content, Datagram, Frame, Stop, Walked, walk};
 use crate::wire::{
-    Connection, DESTINATION_DOWN, DESTINATION_KERNEL, DESTINATION_REMOVED, Protocol, State, admission_bit_v4,
-    admission_bit_v6, entry_destination,
+    Connection, DESTINATION_DOWN, DESTINATION_KERNEL, DESTINATION_PAIRED, DESTINATION_REMOVED,
+    DESTINATION_REPLY, Options, Protocol, State, admission_bit_v4, admission_bit_v6, entry_destination,
 };
 
 /// Decides about any packet, as far as it belongs to a connection or is nobody's.
@@ -100,7 +100,7 @@ fn follow<P: Packet, T: Tables>(
         task.place = found.place.word();
         task.quote = walked.quote.offset;
         task.quote_transport = walked.quote.transport;
-        task.flow.is_tcp = tables.forget(u32::from(walked.quote.protocol == Protocol::Tcp as u32));
+        task.flow.transport = walked.quote.protocol;
         return match task.number {
             DESTINATION_KERNEL => Err(Verdict::Fragment),
             // An error may be the first of several fragments, too.
@@ -115,8 +115,8 @@ fn follow<P: Packet, T: Tables>(
             return Err(Verdict::InvalidFlags);
         }
         let number = entry_destination(found.entry);
-        let flags = tables.head(number).flags;
-        match keep(&task.flow, &found, flags) {
+        let flags = tables.forget(tables.head(number).flags);
+        match keep(tables, &task.flow, &found, flags) {
             Keep::Yes => {
                 refresh(tables, &task.flow, &found, flags, &task.connection);
                 task.number = number;
@@ -125,7 +125,11 @@ fn follow<P: Packet, T: Tables>(
             }
             Keep::Forget => {
                 remove(tables, &found);
-                return Err(Verdict::NoConnection);
+                return Err(no_connection(&task.flow));
+            }
+            Keep::Silent => {
+                task.number = number;
+                return Err(Verdict::RealServerRemoved);
             }
             Keep::ChooseAnew => task.instead = found.entry,
         }
@@ -162,7 +166,7 @@ fn hash_of<T: Tables>(walked: &Walked, tables: &T) -> Result<u64, Verdict> {
         Content::ERROR => return Err(Verdict::UnrelatedError),
         _ => return Err(Verdict::OtherProtocol),
     };
-    key.hash(tables).ok_or(Verdict::OtherProtocol)
+    Ok(key.hash(tables))
 }
 
 #[inline(always)]
@@ -196,27 +200,46 @@ enum Keep {
     Yes,
     ChooseAnew,
     Forget,
+    /// It stays, but no packet reaches a destination that is not there.
+    Silent,
 }
 
 #[inline(always)]
-fn keep<L>(flow: &Flow, found: &Found<L>, flags: u32) -> Keep {
-    let opens = flow.tcp_flags.opens();
-    // The common case first: a destination that is there.
-    if flags & (DESTINATION_DOWN | DESTINATION_REMOVED) == 0 {
-        // Its old connection is over: a SYN begins a new one with the same ports.
-        return if opens && is_ending(State::of(found.state)) { Keep::ChooseAnew } else { Keep::Yes };
+fn keep<T: Tables>(tables: &T, flow: &Flow, found: &Found<T::Line>, flags: u32) -> Keep {
+    let options = tables.options();
+    // Forgotten: that it opens is known in as many ways as there are transport protocols.
+    // A real server's answer opens nothing.
+    let opens = tables.forget(u32::from(flow.opens())) & u32::from(flags & DESTINATION_REPLY == 0) != 0;
+    let number = entry_destination(found.entry);
+    // Its old connection is over: it begins a new one with the same ports.
+    if opens && is_reusable(State::of(found.state), options, flags) {
+        return Keep::ChooseAnew;
     }
-    let is_gone = flags & (DESTINATION_DOWN | DESTINATION_REMOVED) != 0;
-    match flow.protocol() {
-        _ if !is_gone => Keep::Yes,
-        Protocol::Udp => Keep::ChooseAnew,
-        Protocol::Tcp if opens => Keep::ChooseAnew,
-        // Down: what it has, it may still answer.
-        Protocol::Tcp if flags & DESTINATION_REMOVED == 0 => Keep::Yes,
-        Protocol::Tcp => Keep::Forget,
+    if flags & DESTINATION_REMOVED != 0 {
+        if !options.expires_nodest() {
+            return Keep::Silent;
+        }
+        return if flow.may_open(options) { Keep::ChooseAnew } else { Keep::Forget };
     }
+    // Down: what it has, it may still answer.
+    if flags & DESTINATION_DOWN != 0 {
+        return if opens || flow.protocol() == Protocol::Udp { Keep::ChooseAnew } else { Keep::Yes };
+    }
+    // One that drains keeps its connections, but a SYN on one of them is a new one.
+    if opens && options.expires_nodest() && tables.forget(tables.weight(number)) == 0 {
+        return Keep::ChooseAnew;
+    }
+    Keep::Yes
 }
 
-const fn is_ending(state: State) -> bool {
-    matches!(state, State::FinWait | State::TimeWait | State::Close)
+/// Whether who opens a connection in such a state means another one (`conn_reuse_mode`).
+///
+/// FIN_WAIT is the last state that is seen of a connection whose real server answers by another way.
+#[inline(always)]
+const fn is_reusable(state: State, options: Options, flags: u32) -> bool {
+    match state {
+        State::TimeWait | State::Close | State::SctpClosed => options.reuses_closed(),
+        State::FinWait => options.reuses_fin_wait() && flags & DESTINATION_PAIRED == 0,
+        _ => false,
+    }
 }

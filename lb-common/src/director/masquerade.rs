@@ -8,7 +8,7 @@ use crate::forward::{
 use crate::net::Packet;
 use crate::verdict::Verdict;
 use crate::walk::Content;
-use crate::wire::{Connection, Destination, FORWARD_REPLY, Family, Place};
+use crate::wire::{Connection, Destination, FORWARD_REPLY, Family, Place, Protocol};
 
 /// Where a packet goes, and as whose.
 struct Way {
@@ -100,7 +100,7 @@ fn headers(task: &Task) -> Headers {
     Headers {
         network: task.offset,
         transport: if is_later { 0 } else { task.transport },
-        is_tcp: task.flow.is_tcp,
+        is_tcp: u32::from(task.flow.transport == Protocol::Tcp as u32),
         family: family(task),
     }
 }
@@ -111,7 +111,7 @@ fn quoted(task: &Task) -> Headers {
     Headers {
         network: task.quote,
         transport: task.quote_transport,
-        is_tcp: task.flow.is_tcp,
+        is_tcp: u32::from(task.flow.transport == Protocol::Tcp as u32),
         family: family(task),
     }
 }

@@ -17,6 +17,7 @@ mod masquerade;
 mod open;
 mod pair;
 mod short;
+mod state;
 mod tables;
 
 pub use answer::answer;
@@ -29,6 +30,7 @@ pub use masquerade::masquerade;
 pub use open::open;
 pub use pair::enter_reply;
 pub use short::short_way;
+pub use state::{Direction, next_state};
 pub use tables::{Entered, FlowLine, Record, Tables};
 
 use bytemuck::{Pod, Zeroable};

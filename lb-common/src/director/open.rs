@@ -2,7 +2,7 @@
 
 use super::answer::or_answer;
 use super::classify::{CONNECTION, ONE_PACKET, refuse};
-use super::connection::first_state;
+use super::state::first_state;
 use super::{Record, Step, Tables, Task};
 use crate::verdict::Verdict;
 use crate::wire::{Connection, DESTINATION_KERNEL, DESTINATION_PAIRED, EMPTY, Place, State, Tick};
@@ -11,7 +11,7 @@ use crate::wire::{Connection, DESTINATION_KERNEL, DESTINATION_PAIRED, EMPTY, Pla
 #[inline(always)]
 pub fn open<T: Tables>(tables: &T, task: &mut Task) -> Step {
     if task.is_new == CONNECTION {
-        let first = first_state(task.flow.is_tcp);
+        let first = first_state(&task.flow, |word| tables.forget(word));
         let entered = tables.insert(task.flow.hash, task.number, first, task.instead, &task.connection);
         task.number = entered.number;
         if entered.place != 0

@@ -4,7 +4,8 @@
 //! Each names the other's place in its record, and they are a pair only while both do: a place that was given to
 //! another connection names somebody else, or nobody. So nothing has to be taken apart when an entry goes.
 
-use super::connection::{change_state, first_state};
+use super::connection::change_state;
+use super::state::first_state;
 use super::{FlowLine, Record, Tables, Task, find};
 use crate::flow::FlowKey;
 use crate::verdict::Verdict;
@@ -31,7 +32,7 @@ pub fn enter_reply<T: Tables>(tables: &T, task: &mut Task, place: u32) -> u32 {
 fn enter<T: Tables>(tables: &T, task: &mut Task, place: u32) -> Result<(), Verdict> {
     let destination = tables.destination(task.number).ok_or(Verdict::Internal)?;
     let reply = destination.reply;
-    let hash = FlowKey::of_reply(&task.connection, destination).hash(tables).ok_or(Verdict::Internal)?;
+    let hash = FlowKey::of_reply(&task.connection, destination).hash(tables);
     let mut instead = EMPTY;
     if let Some(found) = find(tables, hash) {
         let record = tables.record(found.place).ok_or(Verdict::Internal)?;
@@ -41,7 +42,7 @@ fn enter<T: Tables>(tables: &T, task: &mut Task, place: u32) -> Result<(), Verdi
         instead = found.entry;
     }
     task.connection.pair = place;
-    let first = first_state(task.flow.is_tcp);
+    let first = first_state(&task.flow, |word| tables.forget(word));
     let entered = tables.insert(hash, reply, first, instead, &task.connection);
     if entered.number == 0 {
         return Err(Verdict::FlowTableFull);

@@ -5,7 +5,9 @@
 use super::Task;
 use crate::sched::Scheduler;
 use crate::verdict::Verdict;
-use crate::wire::{Connection, Destination, DestinationHead, Edit, Load, Place, RingSpan, ServiceKey, Tick};
+use crate::wire::{
+    Connection, Destination, DestinationHead, Edit, Load, Options, Place, RingSpan, ServiceKey, Tick,
+};
 
 /// A line of the flow table that other CPUs write to at the same time. Slots are 0 to 4.
 pub trait FlowLine: Copy {
@@ -150,6 +152,9 @@ pub trait Tables {
 
     /// Whether a connection of this state word has expired.
     fn is_over(&self, state: u32, now: Tick) -> bool;
+
+    /// What the operator chose about connections.
+    fn options(&self) -> Options;
 
     /// Its argument, of which the verifier then knows nothing.
     ///

@@ -10,8 +10,8 @@ use crate::sched::Scheduler;
 use crate::verdict::{Action, Verdict};
 use crate::wire::{
     Admission, Clock, Connection, Counters, DESTINATION_DOWN, DESTINATION_REMOVED, Destination,
-    DestinationHead, Edit, LINE_SLOTS, Line, Load, Place, RingSpan, Service, ServiceKey, Settings, State,
-    Tick, peer_bit,
+    DestinationHead, Edit, LINE_SLOTS, Line, Load, Options, Place, RingSpan, Service, ServiceKey, Settings,
+    State, Tick, peer_bit,
 };
 
 /// One director's tables, sized by its settings.
@@ -69,7 +69,7 @@ impl MemoryTables {
             counters: (0..destinations).map(|_| Default::default()).collect(),
             loads: (0..destinations).map(|_| Default::default()).collect(),
             verdicts: Verdict::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
-            evictions: State::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+            evictions: (0..State::NUMBERS).map(|_| AtomicU64::new(0)).collect(),
             jiffies: AtomicU64::new(1 << 40),
             answers: AtomicU64::new(0),
         }
@@ -309,6 +309,10 @@ impl<'a> Tables for &'a MemoryTables {
 
     fn is_over(&self, state: u32, now: Tick) -> bool {
         self.settings.timeouts.is_over(state, now)
+    }
+
+    fn options(&self) -> Options {
+        self.settings.options
     }
 
     fn forget(&self, value: u32) -> u32 {

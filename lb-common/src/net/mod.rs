@@ -31,7 +31,7 @@ pub use packet::Packet;
 pub use packet::{HEADROOM, PacketBuffer, TAILROOM};
 pub use sum::Sum;
 pub use transport::{
-    DESTINATION_PORT_OFFSET, ICMP_CHECKSUM_OFFSET, SOURCE_PORT_OFFSET, Tcp, TcpFlags, Udp,
+    DESTINATION_PORT_OFFSET, ICMP_CHECKSUM_OFFSET, SOURCE_PORT_OFFSET, Sctp, Tcp, TcpFlags, Udp,
     transport_checksum_offset,
 };
 pub use vlan::{Tag, Vlan, is_tag};

@@ -1,4 +1,4 @@
-//! TCP (RFC 9293) and UDP (RFC 768), as far as a director reads and rewrites them.
+//! TCP (RFC 9293), UDP (RFC 768) and SCTP (RFC 9260), as far as a director reads and rewrites them.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -114,6 +114,51 @@ impl Udp {
     #[inline(always)]
     pub const fn ports_word(&self) -> u32 {
         u32::from_ne_bytes(self.ports)
+    }
+}
+
+/// The SCTP header and that of the first chunk, without which there is no packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Sctp {
+    ports: [u8; 4],
+    verification_tag: [u8; 4],
+    checksum: [u8; 4],
+    chunk: u8,
+    chunk_flags: u8,
+    chunk_length: [u8; 2],
+}
+
+const _: () = assert!(size_of::<Sctp>() == 16);
+
+impl Sctp {
+    /// Type of a chunk: opens a connection.
+    pub const INIT: u32 = 1;
+    /// Type of a chunk: the answer to it.
+    pub const INIT_ACK: u32 = 2;
+    /// Type of a chunk: ends it at once.
+    pub const ABORT: u32 = 6;
+    /// Type of a chunk: no more data from the sender.
+    pub const SHUTDOWN: u32 = 7;
+    /// Type of a chunk: nor to it.
+    pub const SHUTDOWN_ACK: u32 = 8;
+    /// Type of a chunk: something was wrong.
+    pub const ERROR: u32 = 9;
+    /// Type of a chunk: the client has shown that it is there.
+    pub const COOKIE_ECHO: u32 = 10;
+    /// Type of a chunk: the end.
+    pub const SHUTDOWN_COMPLETE: u32 = 14;
+
+    /// Source and destination port as they lie, in a native word.
+    #[inline(always)]
+    pub const fn ports_word(&self) -> u32 {
+        u32::from_ne_bytes(self.ports)
+    }
+
+    /// The type of the first chunk.
+    #[inline(always)]
+    pub const fn chunk(&self) -> u32 {
+        self.chunk as u32
     }
 }
 

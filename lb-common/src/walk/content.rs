@@ -1,15 +1,12 @@
 //! What an IP packet carries: the part of a transport header that tells one flow from another.
 
 use super::{Datagram, Stop, at};
-use crate::net::{Packet, Tcp, Udp};
+use crate::net::{Packet, Sctp, Tcp, Udp};
 use crate::wire::Protocol;
 
 const TCP: u32 = Protocol::Tcp as u32;
 const UDP: u32 = Protocol::Udp as u32;
-/// SCTP (RFC 9260), with its ports where TCP has them.
-const SCTP: u32 = 132;
-/// Its header, which chunks follow.
-const SCTP_BYTES: u32 = 12;
+const SCTP: u32 = Protocol::Sctp as u32;
 
 /// What follows the headers of IP. A number, which can be forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,30 +30,35 @@ pub(super) struct Transport {
     pub(super) content: Content,
     pub(super) ports: u32,
     pub(super) tcp_flags: u32,
+    pub(super) chunk: u32,
 }
 
 /// Reads the transport header of a packet that begins with one.
 #[inline(always)]
 pub(super) fn read_transport<P: Packet>(packet: &P, datagram: &Datagram) -> Result<Transport, Stop> {
     let (offset, bytes) = (at(datagram.transport), datagram.length());
-    let (ports, tcp_flags, header) = match datagram.protocol {
+    let (ports, tcp_flags, chunk, header) = match datagram.protocol {
         TCP => {
             let tcp: Tcp = packet.read(offset).ok_or(Stop::Truncated)?;
             if tcp.header_length() < size_of::<Tcp>() {
                 return Err(Stop::TransportLength);
             }
-            (tcp.ports_word(), tcp.flags().0, tcp.header_length() as u32)
+            (tcp.ports_word(), tcp.flags().0, 0, tcp.header_length() as u32)
         }
-        UDP | SCTP => {
+        UDP => {
             let udp: Udp = packet.read(offset).ok_or(Stop::Truncated)?;
-            (udp.ports_word(), 0, if datagram.protocol == UDP { size_of::<Udp>() as u32 } else { SCTP_BYTES })
+            (udp.ports_word(), 0, 0, size_of::<Udp>() as u32)
         }
-        _ => return Ok(Transport { content: Content::OTHER, ports: 0, tcp_flags: 0 }),
+        SCTP => {
+            let sctp: Sctp = packet.read(offset).ok_or(Stop::Truncated)?;
+            (sctp.ports_word(), 0, sctp.chunk(), size_of::<Sctp>() as u32)
+        }
+        _ => return Ok(Transport { content: Content::OTHER, ports: 0, tcp_flags: 0, chunk: 0 }),
     };
     if header > bytes {
         return Err(Stop::TransportLength);
     }
-    Ok(Transport { content: Content::PORTS, ports, tcp_flags })
+    Ok(Transport { content: Content::PORTS, ports, tcp_flags, chunk })
 }
 
 /// Content and ports of a quoted packet. Eight bytes of its transport header are enough (RFC 792).

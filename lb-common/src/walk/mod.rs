@@ -74,6 +74,8 @@ pub struct Walked {
     pub datagram: Datagram,
     /// Control bits of a TCP header; none otherwise.
     pub tcp_flags: TcpFlags,
+    /// Type of the first chunk of SCTP; 0 otherwise.
+    pub chunk: u32,
     /// Type (high byte) and code (low byte) of an ICMP message; 0 otherwise.
     pub icmp: u32,
     /// The packet that an ICMP error quotes, with [`Content::ERROR`]; of no meaning otherwise.
@@ -96,7 +98,7 @@ pub fn walk<P: Packet>(packet: &P, frame: &Frame, forget: impl Fn(u32) -> u32) -
         return Err(Stop::TotalLength);
     }
     let mut datagram = Datagram::read(packet, ip, end, &forget)?;
-    let (mut tcp_flags, mut icmp) = (0, 0);
+    let (mut tcp_flags, mut chunk, mut icmp) = (0, 0, 0);
     let mut quote = Datagram::NONE;
     let (content, ports) = if datagram.fragment.is_later() {
         (Content::LATER_FRAGMENT, 0)
@@ -114,15 +116,18 @@ pub fn walk<P: Packet>(packet: &P, frame: &Frame, forget: impl Fn(u32) -> u32) -
         }
     } else {
         let transport = content::read_transport(packet, &datagram)?;
-        tcp_flags = transport.tcp_flags;
+        (tcp_flags, chunk) = (transport.tcp_flags, transport.chunk);
         (transport.content, transport.ports)
     };
     datagram.content = Content(forget(content.0));
+    // Which transport it was told the verifier which protocol it is.
+    datagram.protocol = forget(datagram.protocol);
     datagram.ports = forget(ports);
     Ok(Walked {
         tags: frame.tags,
         datagram,
         tcp_flags: TcpFlags(forget(tcp_flags)),
+        chunk: forget(chunk),
         icmp: forget(icmp),
         quote: quote.forgotten(&forget),
     })

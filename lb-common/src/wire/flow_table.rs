@@ -149,11 +149,25 @@ pub enum State {
     TimeWait = 7,
     /// No connection: where the fragments of one datagram go.
     Fragment = 8,
+    /// TCP, both directions seen: the real server has sent a SYN of its own.
+    SynSent = 11,
+    /// TCP, both directions seen: the client has ended its direction first. SCTP: the client has shut down
+    /// (SHUTDOWN_RECEIVED).
+    CloseWait = 12,
+    /// SCTP: INIT seen.
+    SctpInit = 13,
+    /// SCTP: data flows.
+    SctpEstablished = 14,
+    /// SCTP: ended.
+    SctpClosed = 15,
 }
 
 impl State {
+    /// Numbers that a state can have; not all of them are in use.
+    pub const NUMBERS: usize = 16;
+
     /// Every state, in the order of its number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::None,
         Self::SynReceived,
         Self::Established,
@@ -163,6 +177,11 @@ impl State {
         Self::Udp,
         Self::TimeWait,
         Self::Fragment,
+        Self::SynSent,
+        Self::CloseWait,
+        Self::SctpInit,
+        Self::SctpEstablished,
+        Self::SctpClosed,
     ];
 
     /// The word of a state last seen at a tick.
@@ -183,6 +202,11 @@ impl State {
             6 => Self::Udp,
             7 => Self::TimeWait,
             8 => Self::Fragment,
+            11 => Self::SynSent,
+            12 => Self::CloseWait,
+            13 => Self::SctpInit,
+            14 => Self::SctpEstablished,
+            15 => Self::SctpClosed,
             _ => Self::None,
         }
     }
@@ -194,10 +218,14 @@ impl State {
     }
 
     /// 1 for a state word that counts as ActiveConn, 0 for one that counts as InActConn
-    /// (Linux 6.12, `tcp_state_active_table`). A number, since a branch is one more way to verify.
+    /// (Linux 6.12, `tcp_state_active_table`; of SCTP ESTABLISHED alone). A number, since a branch is one more way
+    /// to verify.
     #[inline(always)]
     pub const fn activity(word: u32) -> usize {
-        const ACTIVE: u32 = 1 << State::SynReceived as u32 | 1 << State::Established as u32;
+        const ACTIVE: u32 = 1 << State::SynReceived as u32
+            | 1 << State::Established as u32
+            | 1 << State::SynSent as u32
+            | 1 << State::SctpEstablished as u32;
         (ACTIVE >> (word >> Tick::BITS) & 1) as usize
     }
 
@@ -210,7 +238,8 @@ impl State {
     /// Whether a flood can't take the place of a state word: the client has shown that it is there.
     #[inline(always)]
     pub const fn is_proven(word: u32) -> bool {
-        const PROVEN: u32 = 1 << State::Established as u32 | 1 << State::Udp as u32;
+        const PROVEN: u32 =
+            1 << State::Established as u32 | 1 << State::Udp as u32 | 1 << State::SctpEstablished as u32;
         PROVEN >> (word >> Tick::BITS) & 1 == 1
     }
 
@@ -226,6 +255,11 @@ impl State {
             Self::Udp => "udp",
             Self::TimeWait => "time_wait",
             Self::Fragment => "fragment",
+            Self::SynSent => "syn_sent",
+            Self::CloseWait => "close_wait",
+            Self::SctpInit => "sctp_init",
+            Self::SctpEstablished => "sctp_established",
+            Self::SctpClosed => "sctp_closed",
         }
     }
 }
@@ -251,6 +285,12 @@ impl Timeouts {
         ticks[State::Udp as usize] = clock.span(udp);
         // As long as Linux keeps fragments (ip(7), `ipfrag_time`).
         ticks[State::Fragment as usize] = clock.span(30);
+        ticks[State::SynSent as usize] = clock.span(120);
+        // 60 s for TCP, 61 s for SCTP: the longer.
+        ticks[State::CloseWait as usize] = clock.span(61);
+        ticks[State::SctpInit as usize] = clock.span(61);
+        ticks[State::SctpEstablished as usize] = clock.span(900);
+        ticks[State::SctpClosed as usize] = clock.span(61);
         Self { ticks }
     }
 
@@ -284,6 +324,29 @@ mod tests {
                 assert!(!timeouts.is_over(word, after(900)), "{hz} Hz");
                 assert!(timeouts.is_over(word, after(902)), "{hz} Hz");
             }
+        }
+    }
+
+    #[test]
+    fn a_states_number_is_its_place_in_a_word_and_it_counts_as_lvs_has_it() {
+        let active = [State::SynReceived, State::Established, State::SynSent, State::SctpEstablished];
+        let proven = [State::Established, State::Udp, State::SctpEstablished];
+        let timeouts = Timeouts::new(900, 120, 300, Clock::new(128));
+        for state in State::ALL {
+            let word = state.at(Tick(0xabc_def0));
+            assert_eq!((State::of(word), State::seen(word)), (state, Tick(0xabc_def0)));
+            assert_eq!(State::activity(word), usize::from(active.contains(&state)), "{state:?}");
+            assert_eq!(State::is_proven(word), proven.contains(&state), "{state:?}");
+            let seconds = match state {
+                State::None | State::Close => 10,
+                State::SynReceived => 60,
+                State::Established | State::SctpEstablished => 900,
+                State::FinWait | State::TimeWait | State::SynSent => 120,
+                State::UdpNew | State::Udp => 300,
+                State::Fragment => 30,
+                State::CloseWait | State::SctpInit | State::SctpClosed => 61,
+            };
+            assert_eq!(timeouts.of(word), seconds + 1, "{state:?}");
         }
     }
 

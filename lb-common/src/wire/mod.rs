@@ -11,6 +11,7 @@ mod connection;
 mod destination;
 mod flow_table;
 mod layout;
+mod options;
 mod outer;
 mod restore;
 mod ring;
@@ -28,6 +29,7 @@ pub use flow_table::{
     BUSY, Clock, EMPTY, LINE_SLOTS, Line, State, Tick, Timeouts, entry, entry_destination, entry_tag, tag_of,
 };
 pub use layout::{LAYOUT_BYTES_MAX, Layout, Part};
+pub use options::Options;
 pub use outer::{OuterHeader, TUNNEL_GRE, TUNNEL_GRE_CHECKSUM, TUNNEL_GUE, TUNNEL_GUE_CHECKSUM, TUNNEL_IPIP};
 pub use restore::Restore;
 pub use ring::{RING_CHUNK, RING_SLOTS_MAX, RingSpan};
@@ -37,4 +39,4 @@ pub use service::{
 pub use settings::{PEERS_MAX, Seed, Settings, VERDICT_COUNTERS, VERDICT_SPARE, VERDICT_STRIDE, peer_bit};
 
 /// The version of all layouts in this module together.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;

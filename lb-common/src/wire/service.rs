@@ -22,6 +22,8 @@ pub enum Protocol {
     Tcp = 6,
     /// RFC 768.
     Udp = 17,
+    /// RFC 9260.
+    Sctp = 132,
 }
 
 /// The key of a service: what a packet is compared with. Key of the map `SERVICE_INDEX`.

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::Timeouts;
+use super::{Options, Timeouts};
 use crate::verdict::Verdict;
 
 /// Peer directors that can be told apart by their Ethernet address.
@@ -11,7 +11,7 @@ pub const PEERS_MAX: u32 = 1024;
 /// Counters in one CPU's row of verdicts: whole cache lines, so that CPUs share none.
 pub const VERDICT_STRIDE: usize = 128;
 /// Counters that follow the verdicts in a row: evictions, by the [`super::State`] of what was evicted.
-pub const VERDICT_COUNTERS: usize = Verdict::COUNT + super::State::ALL.len();
+pub const VERDICT_COUNTERS: usize = Verdict::COUNT + super::State::NUMBERS;
 
 /// Words at the end of a row that are no counters: what one program leaves to the next, and how many
 /// answers were sent.
@@ -40,8 +40,8 @@ pub struct Settings {
     pub cpus: u32,
     /// Jiffies a second, see [`super::Clock`].
     pub hz: u32,
-    /// Reserved, 0.
-    pub reserved: u32,
+    /// What the operator chose about connections. A word of its own: it is written while packets are on their way.
+    pub options: Options,
     /// The secret key of the flow hash: random odd numbers, kept while the tables live.
     pub seed: Seed,
     /// Bit [`peer_bit`] of every peer director's Ethernet address: no bit, no look-up.

@@ -2,8 +2,8 @@
 
 use lb_common::host::MemoryTables;
 use lb_common::wire::{
-    Clock, Destination, DestinationHead, FORWARD_DIRECT, RingSpan, Service, ServiceKey, Settings, Timeouts,
-    VERSION, admission_bit_v4, admission_bit_v6,
+    Clock, Destination, DestinationHead, FORWARD_DIRECT, Options, RingSpan, Service, ServiceKey, Settings,
+    Timeouts, VERSION, admission_bit_v4, admission_bit_v6,
 };
 
 /// 10.0.0.50, TCP port 80 and UDP port 53; the same for [`SERVICE_V6`].
@@ -20,7 +20,7 @@ pub(crate) fn tables() -> MemoryTables {
         ring_slots: 16,
         cpus: 1,
         hz: 250,
-        reserved: 0,
+        options: Options::DEFAULT,
         seed: [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f, 3, 5, 7, 0xe703_7ed1_a0b4_28db],
         peer_filter: 0,
         timeouts: Timeouts::new(900, 120, 300, Clock::new(250)),

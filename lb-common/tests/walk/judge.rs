@@ -142,7 +142,7 @@ pub(crate) fn expected_content(
             let udp = UdpHeaderSlice::from_slice(payload).ok()?;
             (Content::PORTS, ports(udp.source_port(), udp.destination_port()), 0, 0)
         }
-        SCTP => (Content::PORTS, u32::from_ne_bytes(*payload.first_chunk::<12>()?.first_chunk()?), 0, 0),
+        SCTP => (Content::PORTS, u32::from_ne_bytes(*payload.first_chunk::<16>()?.first_chunk()?), 0, 0),
         1 | 58 if is_v6 == (found.protocol == 58) => {
             let [kind, code, ..] = *payload.first_chunk::<8>()?;
             let is_error = if is_v6 { matches!(kind, 1..5) } else { matches!(kind, 3 | 4 | 5 | 11 | 12) };

@@ -217,7 +217,7 @@ fn headers_that_contradict_themselves_are_named() {
     let mut v6 = frame(&[], &v6(&[], UDP, &udp()));
     v6[14] = 0x40;
     assert_eq!(read(&v6), Err(Stop::Version));
-    for (protocol, bytes) in [(TCP, 19), (UDP, 7), (SCTP, 11), (1, 7)] {
+    for (protocol, bytes) in [(TCP, 19), (UDP, 7), (SCTP, 15), (1, 7)] {
         let mut short = frame(&[], &plain_v4(protocol, &vec![0x50; bytes]));
         // Behind the packet there is something, as there is in the shortest frames.
         short.extend([0x50; 20]);

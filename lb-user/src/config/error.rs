@@ -188,12 +188,18 @@ pub enum Problem {
     FlagOfAnother { flag: String, of: &'static str, scheduler: &'static str },
     #[error("the ring of {scheduler} has no size to choose, only those of mh and maglev have: leave it out")]
     NoRingSize { scheduler: &'static str },
-    #[error("one-packet scheduling is for udp services: TCP needs its connections. Leave this out")]
+    #[error("one-packet scheduling is for udp services: TCP and SCTP need their connections. Leave this out")]
     OnePacketOfTcp,
     #[error(
         "a masqueraded real server's answers find their client by the connection, and one-packet scheduling keeps none: leave this out, or forward otherwise"
     )]
     OnePacketMasqueraded,
+    #[error("SCTP can't be masqueraded: its checksum would have to be computed anew over the whole packet")]
+    MasqueradedSctp,
+    #[error(
+        "nothing answers TCP on an SCTP port: give the check the `port` of something there that answers TCP, or leave the check out"
+    )]
+    TcpCheckOfSctp,
     #[error("only a real server with `forward = \"tunnel\"` has a tunnel: write that, or leave this out")]
     NoTunnel,
     #[error("a gue tunnel needs `port`, the real server's UDP port, 1 to 65535")]

@@ -34,6 +34,8 @@ pub(super) struct RawDirector {
     pub(super) service_addresses: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) timeouts: RawTimeouts,
+    #[serde(default)]
+    pub(super) connections: RawConnections,
 }
 
 #[derive(Default, Deserialize)]
@@ -42,6 +44,15 @@ pub(super) struct RawTimeouts {
     pub(super) tcp: Option<Spanned<RawDuration>>,
     pub(super) tcp_fin: Option<Spanned<RawDuration>>,
     pub(super) udp: Option<Spanned<RawDuration>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawConnections {
+    pub(super) conn_reuse_mode: Option<Spanned<i64>>,
+    pub(super) expire_nodest_conn: Option<Spanned<bool>>,
+    pub(super) sloppy_tcp: Option<Spanned<bool>>,
+    pub(super) sloppy_sctp: Option<Spanned<bool>>,
 }
 
 #[derive(Default, Deserialize)]

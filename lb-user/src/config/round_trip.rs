@@ -14,8 +14,9 @@ use proptest::{collection::vec, option, prelude::*};
 
 use super::parse;
 use crate::model::{
-    AddressOwner, Check, CheckKind, Director, ForwardMethod, Model, Peer, Protocol, RealServer, RingSize,
-    Scheduler, SchedulerFlags, ServiceId, TableSizes, Timeouts, Tunnel, VirtualService, WEIGHT_MAX, XdpMode,
+    AddressOwner, Check, CheckKind, Connections, Director, ForwardMethod, Model, Peer, Protocol, RealServer,
+    RingSize, Scheduler, SchedulerFlags, ServiceId, TableSizes, Timeouts, Tunnel, VirtualService, WEIGHT_MAX,
+    XdpMode,
 };
 
 proptest! {
@@ -51,17 +52,30 @@ fn director() -> impl Strategy<Value = Director> {
     let metrics = option::of((any::<IpAddr>(), any::<u16>()).prop_map(SocketAddr::from));
     let xdp_mode = prop_oneof![Just(XdpMode::Auto), Just(XdpMode::Native), Just(XdpMode::Generic)];
     let owner = prop_oneof![Just(AddressOwner::Director), Just(AddressOwner::Operator)];
-    (vec(interface(), 0..4), xdp_mode, metrics, vec(peer(), 0..4), owner, timeouts(), table_sizes()).prop_map(
-        |(interfaces, xdp_mode, metrics, peers, service_addresses, timeouts, tables)| Director {
-            interfaces: distinct(interfaces, Clone::clone),
-            xdp_mode,
-            metrics,
-            peers: distinct(peers, |&peer| peer),
-            service_addresses,
-            timeouts,
-            tables,
+    let idle = (timeouts(), connections());
+    (vec(interface(), 0..4), xdp_mode, metrics, vec(peer(), 0..4), owner, idle, table_sizes()).prop_map(
+        |(interfaces, xdp_mode, metrics, peers, service_addresses, (timeouts, connections), tables)| {
+            Director {
+                interfaces: distinct(interfaces, Clone::clone),
+                xdp_mode,
+                metrics,
+                peers: distinct(peers, |&peer| peer),
+                service_addresses,
+                timeouts,
+                connections,
+                tables,
+            }
         },
     )
+}
+
+fn connections() -> impl Strategy<Value = Connections> {
+    (0..=3_u32, any::<[bool; 3]>()).prop_map(|(conn_reuse_mode, [nodest, tcp, sctp])| Connections {
+        conn_reuse_mode,
+        expire_nodest_conn: nodest,
+        sloppy_tcp: tcp,
+        sloppy_sctp: sctp,
+    })
 }
 
 fn peer() -> impl Strategy<Value = Peer> {
@@ -91,7 +105,7 @@ fn table_sizes() -> impl Strategy<Value = TableSizes> {
 }
 
 fn service() -> impl Strategy<Value = VirtualService> {
-    let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)];
+    let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp), Just(Protocol::Sctp)];
     let real_servers = |v6| vec(real_server(v6), 0..8);
     let ends = any::<bool>().prop_flat_map(move |v6| (address(v6), real_servers(v6)));
     (protocol, ends, 1..=u16::MAX, scheduling(), option::of(check())).prop_map(
@@ -102,6 +116,9 @@ fn service() -> impl Strategy<Value = VirtualService> {
             let heaviest = if scheduler == Scheduler::Wrr { 10_000 } else { WEIGHT_MAX };
             for real_server in &mut real_servers {
                 real_server.port = port;
+                if protocol == Protocol::Sctp && real_server.forward == ForwardMethod::Masquerade {
+                    real_server.forward = ForwardMethod::DirectRouting;
+                }
                 real_server.weight = real_server.weight.min(heaviest);
                 real_server.name.take_if(|name| !names.insert(name.clone()));
                 if real_server.address == address {
@@ -110,6 +127,14 @@ fn service() -> impl Strategy<Value = VirtualService> {
                 }
             }
             let id = ServiceId { protocol, address, port };
+            // Nothing answers TCP on an SCTP port.
+            let check = check.map(|mut check: Check| {
+                let CheckKind::Tcp { port: check_port } = &mut check.kind;
+                if protocol == Protocol::Sctp {
+                    check_port.get_or_insert(22);
+                }
+                check
+            });
             let is_masqueraded = |server: &RealServer| server.forward == ForwardMethod::Masquerade;
             let has_none = !real_servers.iter().any(is_masqueraded);
             let one_packet = protocol == Protocol::Udp && port % 3 == 0 && has_none;
@@ -216,7 +241,8 @@ fn written(model: &Model) -> String {
 }
 
 fn write_director(text: &mut String, director: &Director) {
-    let Director { interfaces, xdp_mode, metrics, peers, service_addresses, timeouts, tables } = director;
+    let Director { interfaces, xdp_mode, metrics, peers, service_addresses, timeouts, connections, tables } =
+        director;
     let xdp_mode = match xdp_mode {
         XdpMode::Auto => "auto",
         XdpMode::Native => "native",
@@ -244,6 +270,10 @@ fn write_director(text: &mut String, director: &Director) {
     writeln!(text, "[director.timeouts]\ntcp = {}\ntcp_fin = '{}s'", tcp.as_secs(), tcp_fin.as_secs())
         .unwrap();
     writeln!(text, "udp = '{}'", humantime::format_duration(*udp)).unwrap();
+    let Connections { conn_reuse_mode, expire_nodest_conn, sloppy_tcp, sloppy_sctp } = connections;
+    writeln!(text, "[director.connections]\nconn_reuse_mode = {conn_reuse_mode}").unwrap();
+    writeln!(text, "expire_nodest_conn = {expire_nodest_conn}\nsloppy_tcp = {sloppy_tcp}").unwrap();
+    writeln!(text, "sloppy_sctp = {sloppy_sctp}").unwrap();
     let TableSizes { flows, services, destinations, ring_slots } = tables;
     writeln!(text, "[tables]\nflows = {flows}\nservices = {services}").unwrap();
     writeln!(text, "destinations = {destinations}\nring_slots = {ring_slots}").unwrap();
@@ -256,6 +286,7 @@ fn write_service(text: &mut String, service: &VirtualService) {
     let protocol = match protocol {
         Protocol::Tcp => "tcp",
         Protocol::Udp => "udp",
+        Protocol::Sctp => "sctp",
     };
     let address = SocketAddr::new(*address, *port);
     writeln!(text, "[[virtual_service]]\nprotocol = '{protocol}'\naddress = '{address}'").unwrap();

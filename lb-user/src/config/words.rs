@@ -18,9 +18,9 @@ pub(super) struct Words<T: 'static> {
 
 pub(super) static PROTOCOL: Words<Protocol> = Words {
     what: "protocol",
-    known: &[("tcp", Protocol::Tcp), ("udp", Protocol::Udp)],
+    known: &[("tcp", Protocol::Tcp), ("udp", Protocol::Udp), ("sctp", Protocol::Sctp)],
     elsewhere: &[],
-    not_yet: &["sctp"],
+    not_yet: &[],
 };
 
 pub(super) static SCHEDULER: Words<Scheduler> = Words {

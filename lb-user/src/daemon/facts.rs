@@ -91,6 +91,7 @@ impl Facts {
                 seconds(model.director.timeouts.udp),
                 clock(),
             ),
+            options: model.director.connections.options(),
         }
     }
 

@@ -237,7 +237,7 @@ impl KernelDataplane {
         let now = self.now()?;
         let timeouts = self.settings.read(0).timeouts;
         let mut sweep = Sweep {
-            states: [0; State::ALL.len()],
+            states: [0; State::NUMBERS],
             expired: 0,
             loads: vec![Load::default(); self.loads.len()],
             named: HashSet::new(),
@@ -363,6 +363,10 @@ impl Dataplane for KernelDataplane {
             Change::SetTimeouts(timeouts) => {
                 self.settings.write(0, Settings { timeouts: *timeouts, ..self.settings.read(0) });
             }
+            Change::SetOptions(options) => {
+                let word = self.settings.half(0, std::mem::offset_of!(Settings, options));
+                word.store(options.to_word().cast_signed(), Relaxed);
+            }
             Change::PutDestination { number, head, destination, is_new } => {
                 if *is_new {
                     self.clear_counters(*number);
@@ -447,7 +451,7 @@ impl KernelDataplane {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sweep {
     /// Live entries by the number of their [`State`].
-    pub states: [u64; State::ALL.len()],
+    pub states: [u64; State::NUMBERS],
     /// Entries that were ended.
     pub expired: u64,
     /// Connections by destination.

@@ -52,6 +52,7 @@ impl Dataplane for MemoryDataplane {
                 tables.settings.peer_filter = peer_filter(peers);
             }
             Change::SetTimeouts(timeouts) => tables.settings.timeouts = *timeouts,
+            Change::SetOptions(options) => tables.settings.options = *options,
             Change::PutDestination { number, head, destination, is_new } => {
                 if *is_new {
                     tables.clear_counters(*number);

@@ -15,7 +15,7 @@ mod sizes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lb_common::wire::{
-    Admission, Clock, Destination, DestinationHead, LAYOUT_BYTES_MAX, RingSpan, Service, ServiceKey,
+    Admission, Clock, Destination, DestinationHead, LAYOUT_BYTES_MAX, Options, RingSpan, Service, ServiceKey,
     Settings, State, Timeouts,
 };
 
@@ -46,6 +46,8 @@ pub enum Change {
     SetPeers(BTreeSet<[u8; 6]>),
     /// Replaces the idle timeouts.
     SetTimeouts(Timeouts),
+    /// Replaces what the operator chose about connections.
+    SetOptions(Options),
     /// Fills a record that nothing names, then publishes it under a number.
     PutDestination {
         /// Its number.
@@ -186,6 +188,7 @@ impl Held {
                 Change::RemoveInterface(interface) => drop(self.interfaces.remove(interface)),
                 Change::SetPeers(peers) => self.peers.clone_from(peers),
                 Change::SetTimeouts(timeouts) => self.settings.timeouts = *timeouts,
+                Change::SetOptions(options) => self.settings.options = *options,
                 Change::PutDestination { number, head, destination, .. } => {
                     let held = HeldDestination { head: *head, destination: *destination };
                     self.destinations.insert(*number, held);
@@ -228,7 +231,7 @@ pub struct VerdictCounts {
     /// By [`lb_common::Verdict::index`].
     pub verdicts: Vec<u64>,
     /// By the number of a [`State`].
-    pub evictions: [u64; State::ALL.len()],
+    pub evictions: [u64; State::NUMBERS],
 }
 
 /// Why the tables can't be reached or changed.

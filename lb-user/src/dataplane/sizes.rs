@@ -1,8 +1,8 @@
 //! How large each table is, from what the config asks for, and what memory that takes.
 
 use lb_common::wire::{
-    Admission, Clock, Connection, Counters, Destination, LINE_SLOTS, Line, Load, RING_CHUNK, Seed, Service,
-    Settings, Timeouts, VERDICT_STRIDE, VERSION,
+    Admission, Clock, Connection, Counters, Destination, LINE_SLOTS, Line, Load, Options, RING_CHUNK, Seed,
+    Service, Settings, Timeouts, VERDICT_STRIDE, VERSION,
 };
 
 use crate::model::TableSizes;
@@ -30,7 +30,7 @@ impl Sizes {
                 ring_slots: tables.ring_slots.next_multiple_of(RING_CHUNK),
                 cpus,
                 hz: clock.hz(),
-                reserved: 0,
+                options: Options::DEFAULT,
                 seed,
                 peer_filter: 0,
                 timeouts,

@@ -258,6 +258,7 @@ fn service_labels(id: ServiceId) -> Labels {
     let protocol = match id.protocol {
         Protocol::Tcp => "tcp",
         Protocol::Udp => "udp",
+        Protocol::Sctp => "sctp",
     };
     vec![("service", SocketAddr::new(id.address, id.port).to_string()), ("protocol", protocol.to_owned())]
 }
@@ -270,11 +271,8 @@ fn real_server_labels(service: ServiceId, server: &RealServerSnapshot) -> Labels
     labels
 }
 
-fn by_state(counts: &[u64; State::ALL.len()]) -> impl Iterator<Item = (Labels, f64)> {
-    State::ALL
-        .iter()
-        .zip(counts)
-        .map(|(state, &count)| (vec![("state", state.label().to_owned())], count as f64))
+fn by_state(counts: &[u64; State::NUMBERS]) -> impl Iterator<Item = (Labels, f64)> {
+    State::ALL.iter().map(|&state| (vec![("state", state.label().to_owned())], counts[state as usize] as f64))
 }
 
 fn sum(service: &ServiceSnapshot, of: impl Fn(&RealServerSnapshot) -> f64) -> f64 {

@@ -17,7 +17,7 @@ pub struct Snapshot {
     /// Packets by [`lb_common::Verdict::index`], since the tables were made. What is missing at the end is 0.
     pub verdicts: Vec<u64>,
     /// Entries of the flow table that gave way to another flow, by the number of their [`State`].
-    pub evictions: [u64; State::ALL.len()],
+    pub evictions: [u64; State::NUMBERS],
     /// The flow table.
     pub flows: FlowTableSnapshot,
     /// How full the other tables are.
@@ -82,7 +82,7 @@ pub struct FlowTableSnapshot {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SweepSnapshot {
     /// Live entries that it found, by the number of their [`State`].
-    pub states: [u64; State::ALL.len()],
+    pub states: [u64; State::NUMBERS],
     /// When it ended.
     pub ended: SystemTime,
     /// How long it took.

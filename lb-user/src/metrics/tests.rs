@@ -59,12 +59,12 @@ fn snapshot() -> Snapshot {
             service(Protocol::Udp, "fd00::50", vec![real_server("fd00::11", None, Health::Up)]),
         ],
         verdicts: (0..Verdict::COUNT as u64).map(|index| 100 + index).collect(),
-        evictions: [0, 1, 2, 3, 4, 5, 6, 7, 8],
+        evictions: std::array::from_fn(|state| state as u64),
         flows: FlowTableSnapshot {
             slots: 2_621_440,
             expired: 12,
             sweep: Some(SweepSnapshot {
-                states: [0, 10, 20, 30, 40, 50, 60, 70, 80],
+                states: std::array::from_fn(|state| 10 * state as u64),
                 ended: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
                 duration: Duration::from_millis(25),
             }),
@@ -165,6 +165,7 @@ fn samples_have_these_names_labels_and_values() {
         ("lb_flow_table_slots", "", "2621440"),
         ("lb_flow_table_entries", r#"{state="established"}"#, "20"),
         ("lb_flow_table_evictions_total", r#"{state="time_wait"}"#, "7"),
+        ("lb_flow_table_evictions_total", r#"{state="sctp_closed"}"#, "15"),
         ("lb_flow_table_expirations_total", "", "12"),
         ("lb_flow_table_last_sweep_duration_seconds", "", "0.025"),
         ("lb_flow_table_last_sweep_timestamp_seconds", "", "1800000000"),

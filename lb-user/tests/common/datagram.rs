@@ -12,6 +12,7 @@ pub(crate) const ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 0xc1];
 
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
+pub(crate) const SCTP: u8 = 132;
 pub(crate) const ICMP: u8 = 1;
 pub(crate) const ICMPV6: u8 = 58;
 pub(crate) const FIN: u8 = 1;
@@ -64,11 +65,13 @@ pub(crate) struct Datagram {
     pub(crate) extensions: Vec<u8>,
     /// The protocol in the header; what follows is TCP or UDP all the same.
     pub(crate) protocol: Option<u8>,
-    /// [`TCP`], [`UDP`], or only the payload; of ICMP with a checksum.
+    /// [`TCP`], [`UDP`], [`SCTP`], or only the payload; of ICMP with a checksum.
     pub(crate) transport: u8,
     pub(crate) source_port: u16,
     pub(crate) destination_port: u16,
     pub(crate) tcp_flags: u8,
+    /// The type of SCTP's first chunk, which has the payload.
+    pub(crate) chunk: u8,
     /// Words of TCP options.
     pub(crate) tcp_option_words: u8,
     /// The data offset in the TCP header.
@@ -105,6 +108,7 @@ impl Datagram {
             source_port: source.1,
             destination_port: destination.1,
             tcp_flags: if transport == TCP { SYN } else { 0 },
+            chunk: 1,
             tcp_option_words: 0,
             data_offset: None,
             checksum: None,
@@ -132,6 +136,7 @@ impl Datagram {
                 _ if self.is_later_part() => 0,
                 TCP => 20 + 4 * usize::from(self.tcp_option_words),
                 UDP => 8,
+                SCTP => 16,
                 _ => 0,
             }
     }
@@ -228,6 +233,15 @@ impl Datagram {
                 frame.extend((8 + self.payload.len() as u16).to_be_bytes());
                 frame.extend([0, 0]);
                 Some(6)
+            }
+            SCTP => {
+                frame.extend(self.source_port.to_be_bytes());
+                frame.extend(self.destination_port.to_be_bytes());
+                // Verification tag, and a checksum that nobody on the way asks for.
+                frame.extend([0, 0, 0, 3, 0x5c, 0x7b, 0, 1]);
+                frame.extend([self.chunk, 0]);
+                frame.extend((4 + self.payload.len() as u16).to_be_bytes());
+                None
             }
             ICMP | ICMPV6 if self.payload.len() >= 8 => Some(2),
             _ => None,

@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use lb_user::model::{ForwardMethod, RingSize, Scheduler, SchedulerFlags, Tunnel};
 use lb_user::plan::Health;
 
-use crate::common::datagram::{ACK, Datagram, FIN, Part, RST, SYN, TCP, UDP};
+use crate::common::datagram::{ACK, Datagram, FIN, Part, RST, SCTP, SYN, TCP, UDP};
 use crate::common::icmp::icmp;
 use crate::common::services::{Endpoint, MTU, RealServer};
 
@@ -65,6 +65,7 @@ fn word(datagram: &mut Datagram, option: &str, line: &str) {
         "ack" => datagram.tcp_flags |= ACK,
         "fin" => datagram.tcp_flags |= FIN,
         "rst" => datagram.tcp_flags |= RST,
+        "chunk" => datagram.chunk = chunk(value),
         "ttl" => datagram.ttl = number() as u8,
         "class" => datagram.class = number() as u8,
         "payload" => datagram.payload = vec![0x5a; usize::from(number())],
@@ -94,6 +95,29 @@ fn word(datagram: &mut Datagram, option: &str, line: &str) {
         "quoted" => datagram.payload.truncate(8 + usize::from(number())),
         _ => panic!("{option} in {line:?} is no word for a packet"),
     }
+}
+
+/// The number of an SCTP chunk (RFC 9260, section 3.2), by its name or as it is.
+fn chunk(name: &str) -> u8 {
+    const NAMES: [&str; 15] = [
+        "data",
+        "init",
+        "init-ack",
+        "sack",
+        "heartbeat",
+        "heartbeat-ack",
+        "abort",
+        "shutdown",
+        "shutdown-ack",
+        "error",
+        "cookie-echo",
+        "cookie-ack",
+        "ecne",
+        "cwr",
+        "shutdown-complete",
+    ];
+    let number = NAMES.iter().position(|known| *known == name).map(|number| number as u8);
+    number.or_else(|| name.parse().ok()).unwrap_or_else(|| panic!("{name} is no chunk"))
 }
 
 /// How a service schedules.
@@ -197,6 +221,7 @@ fn transport_number(name: &str) -> u8 {
     match name {
         "tcp" => TCP,
         "udp" => UDP,
+        "sctp" => SCTP,
         _ => panic!("{name} is no transport protocol of the vectors"),
     }
 }

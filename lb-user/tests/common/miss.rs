@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use fastrand::Rng;
 
-use crate::common::datagram::{Datagram, TCP, UDP};
+use crate::common::datagram::{Datagram, SCTP, TCP, UDP};
 use crate::common::icmp::icmp;
 use crate::common::services::Endpoint;
 use crate::common::traffic::{EXTENSIONS, FRAGMENT_HEADER, Traffic, keep_back};
@@ -73,8 +73,12 @@ impl Traffic {
         match miss {
             Miss::Port => self.change_port(datagram),
             Miss::Protocol => loop {
-                let protocol =
-                    if self.random.bool() { TCP + UDP - datagram.transport } else { self.random.u8(..) };
+                let protocol = match self.random.u8(..4) {
+                    0 => TCP,
+                    1 => UDP,
+                    2 => SCTP,
+                    _ => self.random.u8(..),
+                };
                 datagram.protocol = Some(protocol);
                 // What stands behind is read as what the header says.
                 let endpoint =
@@ -138,7 +142,7 @@ impl Traffic {
                 };
                 datagram.data_offset = Some(wrong);
             }
-            // UDP has no data offset: its header is cut short too.
+            // UDP and SCTP have no data offset: their headers are cut short too.
             Miss::CutWithItsLength | Miss::DataOffset => self.shorten(datagram),
             Miss::QuotedInIcmp => self.quote(datagram),
             Miss::Address => {
@@ -148,7 +152,7 @@ impl Traffic {
                 }
             }
             Miss::Extension if is_v4 => {
-                datagram.protocol = Some([4, 41, 47, 50, 51, 132][self.random.usize(..6)]);
+                datagram.protocol = Some([4, 41, 47, 50, 51, 136][self.random.usize(..6)]);
             }
             Miss::Extension => self.change_extensions(datagram),
             Miss::FromTheService => {
@@ -175,7 +179,7 @@ impl Traffic {
                 let count = self.random.usize(1..9);
                 datagram.extensions =
                     (0..count).map(|_| EXTENSIONS[self.random.usize(..EXTENSIONS.len())]).collect();
-                datagram.protocol = Some([4, 41, 47, 50, 59, 132][self.random.usize(..6)]);
+                datagram.protocol = Some([4, 41, 47, 50, 59, 136][self.random.usize(..6)]);
             }
         }
     }
@@ -232,6 +236,7 @@ impl Traffic {
     fn shorten(&mut self, datagram: &mut Datagram) {
         let header = match datagram.transport {
             TCP => 20 + 4 * usize::from(datagram.tcp_option_words),
+            SCTP => 16,
             _ => 8,
         };
         let before = datagram.ip_bytes() - header - datagram.payload.len();

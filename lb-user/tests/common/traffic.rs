@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use fastrand::Rng;
 
-use crate::common::datagram::{ACK, Datagram, FIN, ICMP, ICMPV6, Part, RST, SYN, TCP, UDP};
+use crate::common::datagram::{ACK, Datagram, FIN, ICMP, ICMPV6, Part, RST, SCTP, SYN, TCP, UDP};
 use crate::common::icmp::icmp;
 use crate::common::services::Endpoint;
 
@@ -53,6 +53,12 @@ impl Traffic {
             18 => 0,
             _ => random.u8(..),
         };
+        datagram.chunk = match random.u8(..16) {
+            0..5 => 1,
+            5..8 => 10,
+            8..11 => 0,
+            _ => random.u8(..16),
+        };
         if random.u8(..20) == 0 {
             spoil(&mut datagram, random);
         }
@@ -82,6 +88,7 @@ impl Traffic {
         let header = match datagram.transport {
             TCP => 20 + 4 * usize::from(datagram.tcp_option_words),
             UDP => 8,
+            SCTP => 16,
             _ => 0,
         };
         // The first part is a multiple of eight bytes long.

@@ -137,7 +137,7 @@ impl Twins {
         let host = State::ALL.map(|state| tables.evictions(state));
         assert_eq!(
             host,
-            counts.evictions,
+            State::ALL.map(|state| counts.evictions[state as usize]),
             "evictions: host (left) and kernel, in the order of {:?}",
             State::ALL
         );

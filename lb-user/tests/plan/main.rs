@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use lb_common::sched::Shape;
 use lb_common::wire::{
-    Clock, DESTINATION_DOWN, DESTINATION_REMOVED, Destination, FORWARD_DIRECT, Family, Protocol, ServiceKey,
-    Timeouts,
+    Clock, DESTINATION_DOWN, DESTINATION_REMOVED, Destination, FORWARD_DIRECT, Family, Options, Protocol,
+    ServiceKey, Timeouts,
 };
 use lb_user::dataplane::{Change, Dataplane as _, Held, MemoryDataplane, Sizes};
 use lb_user::model::{RingSize, Scheduler, SchedulerFlags, TableSizes};
@@ -52,6 +52,7 @@ fn wanted(services: Vec<WantedService>) -> Wanted {
         peers: BTreeSet::new(),
         interfaces: BTreeSet::from([3]),
         timeouts: Timeouts::new(900, 120, 300, Clock::new(250)),
+        options: Options::DEFAULT,
     }
 }
 
@@ -148,6 +149,17 @@ fn nothing_wanted_anew_is_nothing_changed() {
     let all = wanted(vec![rr(1, vec![server(1, 11, 1, Health::Up, true)])]);
     assert!(!bring(&mut dataplane, &all).is_empty());
     assert_eq!(bring(&mut dataplane, &all), []);
+}
+
+#[test]
+fn options_of_connections_change_alone_and_by_one_word() {
+    let mut dataplane = tables();
+    let before = wanted(vec![rr(1, vec![server(1, 11, 1, Health::Up, true)])]);
+    bring(&mut dataplane, &before);
+    let options = Options::new(0, false, true, true);
+    let after = Wanted { options, ..before };
+    assert_eq!(bring(&mut dataplane, &after), [Change::SetOptions(options)]);
+    assert_eq!(bring(&mut dataplane, &after), []);
 }
 
 #[test]

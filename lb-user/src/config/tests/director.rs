@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{check, check_director, check_service, parse};
+use crate::model::Connections;
 
 #[test]
 fn the_director_is_checked() {
@@ -88,6 +89,22 @@ fn numbers_and_durations_have_ranges() {
         ),
     ] {
         check_service("check", &format!("{{ type = 'tcp', {value} }}"), &format!("check.{key}: {problem}"));
+    }
+}
+
+#[test]
+fn options_of_connections_have_the_values_of_their_sysctls() {
+    let text = "[director.connections]\nconn_reuse_mode = 0\nexpire_nodest_conn = false\nsloppy_tcp = true";
+    let connections = parse("lb.toml", text).unwrap().director.connections;
+    let expected =
+        Connections { conn_reuse_mode: 0, expire_nodest_conn: false, sloppy_tcp: true, sloppy_sctp: false };
+    assert_eq!(connections, expected);
+    for (key, value, problem) in [
+        ("conn_reuse_mode", "4", "4 is out of range: 0 to 3"),
+        ("conn_reuse_mode", "-1", "-1 is out of range: 0 to 3"),
+        ("sloppy_tcp", "1", "expected a boolean, found integer `1`"),
+    ] {
+        check_director(&format!("connections.{key} = {value}"), &format!("connections.{key}: {problem}"));
     }
 }
 

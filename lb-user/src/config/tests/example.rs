@@ -4,8 +4,8 @@ use std::{net::IpAddr, time::Duration};
 
 use super::parse;
 use crate::model::{
-    AddressOwner, Check, CheckKind, Director, ForwardMethod, Model, Peer, Protocol, RealServer, RingSize,
-    Scheduler, SchedulerFlags, ServiceId, TableSizes, Timeouts, Tunnel, VirtualService, XdpMode,
+    AddressOwner, Check, CheckKind, Connections, Director, ForwardMethod, Model, Peer, Protocol, RealServer,
+    RingSize, Scheduler, SchedulerFlags, ServiceId, TableSizes, Timeouts, Tunnel, VirtualService, XdpMode,
 };
 
 #[test]
@@ -29,6 +29,12 @@ fn the_example_is_this_model() {
                 tcp: Duration::from_secs(900),
                 tcp_fin: Duration::from_secs(120),
                 udp: Duration::from_secs(300),
+            },
+            connections: Connections {
+                conn_reuse_mode: 2,
+                expire_nodest_conn: true,
+                sloppy_tcp: false,
+                sloppy_sctp: false,
             },
             tables: TableSizes {
                 flows: 1_000_000,

@@ -114,7 +114,7 @@ fn one_packet_scheduling_is_for_udp() {
     check(
         &with("rr", "one_packet = true"),
         &["lb.toml:5: virtual_service[0].one_packet: \
-           one-packet scheduling is for udp services: TCP needs its connections. Leave this out"],
+           one-packet scheduling is for udp services: TCP and SCTP need their connections. Leave this out"],
     );
     let masqueraded = format!("{udp}\nreal_server = [{{ address = '10.0.0.11', forward = 'masquerade' }}]");
     check(

@@ -119,3 +119,36 @@ fn what_a_real_server_may_be() {
         assert_eq!(parse("lb.toml", &text).unwrap().services[0].real_servers.len(), 1, "{real_server}");
     }
 }
+
+#[test]
+fn sctp_is_not_masqueraded() {
+    let text = format!(
+        "{}\nreal_server = [{{ address = '10.0.0.11', forward = 'masquerade' }}]",
+        SERVICE.join("\n").replace("tcp", "sctp")
+    );
+    check(
+        &text,
+        &["lb.toml:5: virtual_service[0].real_server[0].forward: \
+           SCTP can't be masqueraded: its checksum would have to be computed anew over the whole packet"],
+    );
+}
+
+#[test]
+fn an_sctp_service_is_checked_on_a_port_that_answers_tcp() {
+    let service = |check: &str| {
+        format!(
+            "[[virtual_service]]\nprotocol = 'sctp'\naddress = '10.0.0.50:9899'\nscheduler = 'rr'\n{check}"
+        )
+    };
+    for check in ["", "check = { type = 'tcp', port = 22 }"] {
+        let model = parse("lb.toml", &service(check)).unwrap();
+        assert_eq!(model.services[0].id.to_string(), "SCTP 10.0.0.50:9899");
+    }
+    check(
+        &service("check = { type = 'tcp' }"),
+        &[
+            "lb.toml:5: virtual_service[0].check.type: nothing answers TCP on an SCTP port: give the check the `port` \
+           of something there that answers TCP, or leave the check out",
+        ],
+    );
+}

@@ -88,13 +88,13 @@ fn a_wrong_type_is_named_in_tomls_words() {
 
 #[test]
 fn a_word_has_one_spelling_and_the_right_one_is_told() {
-    check_service("protocol", "'icmp'", "protocol: unknown protocol \"icmp\"; known: \"tcp\", \"udp\"");
-    check_service("protocol", "'TCP'", "protocol: protocol \"TCP\" is written \"tcp\" here");
     check_service(
         "protocol",
-        "'sctp'",
-        "protocol: protocol \"sctp\" is not supported yet; there is: \"tcp\", \"udp\"",
+        "'icmp'",
+        "protocol: unknown protocol \"icmp\"; known: \"tcp\", \"udp\", \"sctp\"",
     );
+    check_service("protocol", "'TCP'", "protocol: protocol \"TCP\" is written \"tcp\" here");
+    check_service("protocol", "'SCTP'", "protocol: protocol \"SCTP\" is written \"sctp\" here");
     check_service(
         "scheduler",
         "'wwr'",

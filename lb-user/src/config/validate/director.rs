@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt::Display, hash::Hash, time::Duration};
 
-use lb_common::wire::{DESTINATION_MAX, PEERS_MAX};
+use lb_common::wire::{DESTINATION_MAX, Options, PEERS_MAX};
 use toml::Spanned;
 
 use super::{Report, within};
@@ -11,10 +11,10 @@ use crate::{
         address,
         duration::Limits,
         error::Problem,
-        raw::{RawDirector, RawTables, RawTimeouts},
+        raw::{RawConnections, RawDirector, RawTables, RawTimeouts},
         words::{SERVICE_ADDRESSES, XDP_MODE},
     },
-    model::{Director, TableSizes, Timeouts},
+    model::{Connections, Director, TableSizes, Timeouts},
 };
 
 /// ipvsadm(8), `--set`: seconds, and the kernel refuses more than 31 days.
@@ -38,6 +38,7 @@ pub(super) fn director(raw: &RawDirector, tables: &RawTables, report: &mut Repor
             |word| SERVICE_ADDRESSES.read(word),
         ),
         timeouts: timeouts(&raw.timeouts, report),
+        connections: connections(&raw.connections, report),
         tables: table_sizes(tables, report),
     }
 }
@@ -69,6 +70,19 @@ fn timeouts(raw: &RawTimeouts, report: &mut Report<'_>) -> Timeouts {
         tcp_fin: report
             .accept_or(raw.tcp_fin.as_ref(), defaults.tcp_fin, |raw| raw.whole_seconds_within(&TIMEOUT)),
         udp: report.accept_or(raw.udp.as_ref(), defaults.udp, |raw| raw.whole_seconds_within(&TIMEOUT)),
+    }
+}
+
+fn connections(raw: &RawConnections, report: &mut Report<'_>) -> Connections {
+    let defaults = Connections::default();
+    let is_set = |at: &Option<Spanned<bool>>, default| at.as_ref().map_or(default, |at| *at.get_ref());
+    Connections {
+        conn_reuse_mode: report.accept_or(raw.conn_reuse_mode.as_ref(), defaults.conn_reuse_mode, |&mode| {
+            within(mode, &(0..=Options::REUSE_MAX))
+        }),
+        expire_nodest_conn: is_set(&raw.expire_nodest_conn, defaults.expire_nodest_conn),
+        sloppy_tcp: is_set(&raw.sloppy_tcp, defaults.sloppy_tcp),
+        sloppy_sctp: is_set(&raw.sloppy_sctp, defaults.sloppy_sctp),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
         raw::{RawRealServer, RawTunnel},
         words::{FORWARD_METHOD, TUNNEL_TYPE, TunnelType},
     },
-    model::{ForwardMethod, RealServer, ServiceId, Tunnel, WEIGHT_MAX},
+    model::{ForwardMethod, Protocol, RealServer, ServiceId, Tunnel, WEIGHT_MAX},
 };
 
 const NAME_MAX: usize = 64;
@@ -70,6 +70,9 @@ fn real_server(raw: &RawRealServer, service: ServiceId, report: &mut Report<'_>)
         let (address, port) = address::real_server(text)?;
         Ok((suitable(address, forward, service)?, own_port(port, forward, service.port)?))
     })?;
+    if let (Some(at), ForwardMethod::Masquerade, Protocol::Sctp) = (&raw.forward, forward, service.protocol) {
+        report.refuse(at, Problem::MasqueradedSctp);
+    }
     match (&raw.interface, forward) {
         (Some(at), ForwardMethod::Local) => report.refuse(at, Problem::LocalInterface),
         (None, ForwardMethod::DirectRouting | ForwardMethod::Tunnel(_) | ForwardMethod::Masquerade)

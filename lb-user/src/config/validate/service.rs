@@ -54,6 +54,11 @@ fn service(at: &Spanned<RawVirtualService>, report: &mut Report<'_>) -> Option<V
     let check = raw.check.as_ref().and_then(|raw| check(raw, report));
     let (protocol, (address, port)) = (protocol?, address?);
     let id = ServiceId { protocol, address, port };
+    if let (Some(raw), Some(Check { kind: CheckKind::Tcp { port: None }, .. })) = (&raw.check, &check)
+        && protocol == Protocol::Sctp
+    {
+        report.refuse(&raw.kind, Problem::TcpCheckOfSctp);
+    }
 
     if let Some(one_more) = raw.real_server.get(REAL_SERVERS_MAX) {
         report.refuse(one_more, Problem::TooManyRealServers);
@@ -65,7 +70,7 @@ fn service(at: &Spanned<RawVirtualService>, report: &mut Report<'_>) -> Option<V
     }
     let real_servers = real_servers(&raw.real_server, id, report);
     let one_packet = raw.one_packet.as_ref().is_some_and(|at| *at.get_ref());
-    if let Some(at) = raw.one_packet.as_ref().filter(|_| one_packet && protocol == Protocol::Tcp) {
+    if let Some(at) = raw.one_packet.as_ref().filter(|_| one_packet && protocol != Protocol::Udp) {
         report.refuse(at, Problem::OnePacketOfTcp);
     }
     let is_masqueraded = |server: &RealServer| server.forward == ForwardMethod::Masquerade;
