@@ -35,8 +35,8 @@ use common::services::{Endpoint, MTU, RealServer};
 
 const MILLION: u32 = 1_000_000;
 
-/// Twice as many as there are connections: more than the table has room for.
-const FLOOD: u32 = 2 * MILLION;
+/// Five times as many as there are connections, and twice what the table has room for.
+const FLOOD: u32 = 5 * MILLION;
 
 /// At most so many of a million connections find no place: 0.05 %.
 const DISPLACED_MAX: u32 = 500;
