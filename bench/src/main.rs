@@ -5,7 +5,10 @@ mod run;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use lb_bench::testrun::{self, Plan};
+use lb_bench::{
+    figures::{Plan, Report, Row},
+    testrun,
+};
 
 /// The lab of lb, and the benchmarks on it.
 #[derive(Debug, Parser)]
@@ -28,32 +31,67 @@ enum Verb {
     },
     /// Measures, and prints tables.
     Bench {
-        /// Only this suite.
+        /// Only this suite; may be given several times.
         #[arg(long, value_enum)]
-        suite: Option<Suite>,
+        suite: Vec<Suite>,
         /// Writes the results to this file as JSON.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
+        /// Writes the results to this file as a page with plots.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
         /// How often everything is measured.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
         rounds: Option<u32>,
+        /// So little that the figures mean nothing, to see that everything works.
+        #[arg(long)]
+        smoke: bool,
     },
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Suite {
     /// Nanoseconds a packet, by BPF_PROG_TEST_RUN.
     Testrun,
+    /// How the cost of a packet grows with services, real servers and flows.
+    Growth,
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    let Command { verb } = Command::parse();
+impl Suite {
+    fn run(self, plan: Plan) -> anyhow::Result<Vec<Row>> {
+        match self {
+            Self::Testrun => testrun::run(plan),
+            Self::Growth => testrun::growth(plan),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match command(Command::parse()) {
+        Ok(code) => code,
+        // One line from what was wanted down to what went wrong.
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command(Command { verb }: Command) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Lab { once, json } => run::run(once, json),
-        // There is one suite.
-        Verb::Bench { suite: Some(Suite::Testrun) | None, json, rounds } => {
-            let plan = Plan { rounds: rounds.unwrap_or(Plan::FULL.rounds), ..Plan::FULL };
-            testrun::run(plan, json.as_deref())?;
+        Verb::Bench { suite, json, html, rounds, smoke } => {
+            let plan = if smoke { Plan::SMOKE } else { Plan::FULL };
+            let plan = Plan { rounds: rounds.unwrap_or(plan.rounds), ..plan };
+            let suites = if suite.is_empty() { Suite::value_variants() } else { &suite };
+            let mut rows = Vec::new();
+            for suite in suites {
+                rows.extend(suite.run(plan)?);
+            }
+            let report = Report::new(rows);
+            print!("{}", report.table());
+            json.map(|path| report.write_json(&path)).transpose()?;
+            html.map(|path| report.write_html(&path)).transpose()?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -2,16 +2,40 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use lb_bench::testrun::{Plan, measure};
+use lb_bench::{
+    figures::{Plan, Report},
+    testrun,
+};
 
 #[test]
-fn every_case_yields_a_row() {
-    let report = measure(Plan::SMOKE).unwrap();
-    for case in ["floor/tx", "pass/tcp4/other", "direct/tcp4/established", "direct/tcp6/established"] {
-        let row = report.row(case, 1).unwrap_or_else(|| panic!("no row of {case}"));
+fn every_case_yields_a_row_beside_its_floor() {
+    let report = Report::new(testrun::run(Plan::SMOKE).unwrap());
+    for (case, subject, flows) in [
+        ("floor/tx", "floor:tx", 1),
+        ("pass/tcp4/other", "lb:rr", 1),
+        ("direct/tcp4/established", "lb:rr", 1_024),
+        ("direct/tcp6/established", "lb:rr", 1),
+        ("tunnel/tcp4/established", "lb:rr", 1),
+        ("direct/udp4/fragment", "lb:rr", 1),
+        ("direct/icmp6/error", "lb:rr", 1),
+        ("direct/tcp4/new", "lb:wlc", 1_024),
+        ("direct/tcp4/flood", "lb:rr", 1_024),
+    ] {
+        let row = report.row(case, subject, flows).unwrap_or_else(|| panic!("no row of {case}"));
         assert!(row.min > 0.0 && row.min <= row.median && row.median <= row.max, "{row:?}");
         assert_eq!(row.net.is_none(), case == "floor/tx", "{row:?}");
     }
-    assert!(report.table().contains("direct/tcp4/established"));
+    assert!(report.table().contains("tunnel/gue/tcp4/established"));
     assert!(report.machine.contains_key("kernel"));
+}
+
+#[test]
+fn growth_is_measured_and_told() {
+    let report = Report::new(testrun::growth(Plan { most: 64, ..Plan::SMOKE }).unwrap());
+    let row = report.row("direct/tcp4/established/services-10", "lb:rr", 1).unwrap();
+    assert!(row.net.is_some(), "{row:?}");
+    assert!(report.table().contains("direct/tcp4/new by lb:maglev"), "{}", report.table());
+    let page = report.html();
+    assert!(page.contains("<polyline") && page.ends_with("</html>\n"));
+    assert!(!page.contains("src=") && !page.contains("href="), "the page needs another file");
 }

@@ -14,15 +14,21 @@ use crate::{build, child};
 /// Build everything and run the benchmarks.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Only this suite
+    /// Only this suite; may be given several times
     #[arg(long, value_name = "NAME")]
-    suite: Option<String>,
+    suite: Vec<String>,
     /// Write the results to this file as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the results to this file as a page with plots
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// How often everything is measured, each round against every other: more rounds, less noise
     #[arg(long, value_name = "N")]
     rounds: Option<u32>,
+    /// So little that the figures mean nothing, to see that everything works
+    #[arg(long)]
+    smoke: bool,
 }
 
 /// Runs the command: becomes the bench, so that signals reach it.
@@ -30,12 +36,15 @@ pub(crate) fn command(workspace: &Workspace, arguments: &Arguments) -> Result<Ex
     let (lb, bench) = build::release_with_bench(workspace)?;
     let mut command = child::own(bench);
     command.env("LB_BIN", lb).env("LB_EBPF_OBJECT", workspace.object()).arg("bench");
-    if let Some(suite) = &arguments.suite {
+    for suite in &arguments.suite {
         command.arg("--suite").arg(suite);
     }
-    if let Some(json) = &arguments.json {
-        command.arg("--json").arg(json);
+    for (name, file) in [("--json", &arguments.json), ("--html", &arguments.html)] {
+        if let Some(file) = file {
+            command.arg(name).arg(file);
+        }
     }
+    command.args(arguments.smoke.then_some("--smoke"));
     if let Some(rounds) = arguments.rounds {
         command.arg("--rounds").arg(rounds.to_string());
     }

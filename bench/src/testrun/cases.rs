@@ -1,147 +1,252 @@
-//! What is measured: a packet, the program that it meets, and what the tables hold.
+//! What is measured: a packet, the program that it meets, what the tables hold, and what has to become of it.
 
-/// The program that a packet meets.
+use lb_common::{
+    verdict::{Action, Verdict},
+    wire::{Family, Protocol, RESTORE_HEAD, RESTORE_TAIL},
+};
+use lb_user::model::Scheduler;
+
+use super::{
+    frame::Content,
+    harness::Floor,
+    tables::{Forward, Service},
+};
+
+/// Who meets the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
-    /// Returns XDP_TX.
-    FloorTx,
-    /// Swaps the Ethernet addresses, returns XDP_TX.
-    FloorSwap,
-    /// Returns XDP_PASS.
-    FloorPass,
-    /// The director, with one service by rr and three real servers.
+    Floor(Floor),
+    /// The director.
     Director,
 }
 
-/// The packet.
+/// What the flow table holds when the packets come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Tcp4,
-    Tcp6,
-    Udp4,
-    /// TCP to an address that is no service's.
-    OtherAddress,
-    /// TCP to the service's address, another port.
-    OtherPort,
-    Arp,
+pub(super) enum State {
+    /// Nothing that concerns them.
+    Nothing,
+    /// All flows are established.
+    Established,
+    /// The first fragment has passed.
+    Fragment,
+    /// Nothing at all, and every packet opens a flow of its own.
+    Fresh,
+    /// All flows are established, and all other places are taken by SYNs of as many clients: every packet is
+    /// one more of these.
+    Flooded,
 }
 
 /// One line of the table.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Case {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) subject: Subject,
-    pub(super) kind: Kind,
-    /// How many flows are visited in turn.
+    pub(super) service: Service,
+    pub(super) content: Content,
+    /// Whether the packet is for an address that is no service's.
+    pub(super) is_elsewhere: bool,
+    /// Whether the packet is for another port than the service's.
+    pub(super) is_near: bool,
+    pub(super) state: State,
+    /// How many flows are visited in turn, a power of two.
     pub(super) flows: u32,
-    /// Whether the real servers are this host.
-    pub(super) is_local: bool,
-    /// Whether every packet opens a connection.
-    pub(super) is_new: bool,
+    pub(super) verdict: Verdict,
+    /// What the harness has to move back.
+    pub(super) moves: u32,
 }
 
+/// A service by rr on three real servers.
+pub(super) const PLAIN: Service = Service {
+    family: Family::V4,
+    protocol: Protocol::Tcp,
+    scheduler: Scheduler::Rr,
+    forward: Forward::Direct,
+    real_servers: 3,
+};
+
+/// Schedulers that the data plane doesn't have yet.
+const MISSING: [Scheduler; 3] = [Scheduler::Twos, Scheduler::Lblc, Scheduler::Lblcr];
+
+/// One flow; as many as a first-level cache holds; as many as a second-level one does; more than any.
+const FLOWS: [u32; 4] = [1, 1 << 10, 1 << 16, 1 << 20];
+
 impl Case {
-    pub(super) fn all() -> Vec<Self> {
-        let director = |name, kind, flows| Self {
-            name,
+    pub(super) fn new(name: &str, service: Service, flows: u32) -> Self {
+        let (verdict, moves) = match service.forward {
+            _ if service.real_servers == 0 => (Verdict::NoDestination, RESTORE_HEAD | RESTORE_TAIL),
+            Forward::Direct => (Verdict::DirectRouting, 0),
+            Forward::Local => (Verdict::Local, 0),
+            Forward::Ipip | Forward::Gue => (Verdict::Tunnel, RESTORE_HEAD),
+        };
+        Self {
+            name: name.to_owned(),
             subject: Subject::Director,
-            kind,
+            service,
+            content: Content::Whole,
+            is_elsewhere: false,
+            is_near: false,
+            state: State::Established,
             flows,
-            is_local: false,
-            is_new: false,
-        };
-        let floor = |name, subject| Self {
-            name,
-            subject,
-            kind: Kind::Tcp4,
-            flows: 1,
-            is_local: false,
-            is_new: false,
-        };
-        let mut cases = vec![
-            floor("floor/tx", Subject::FloorTx),
-            floor("floor/swap", Subject::FloorSwap),
-            floor("floor/pass", Subject::FloorPass),
-            director("pass/arp", Kind::Arp, 1),
-            director("pass/tcp4/other", Kind::OtherAddress, 1),
-            director("pass/tcp4/near", Kind::OtherPort, 1),
-            Self { is_local: true, ..director("local/tcp4/established", Kind::Tcp4, 1) },
-        ];
-        for flows in [1, 1 << 10, 1 << 16, 1 << 20] {
-            // The floor of the same packets: the harness writes other addresses into each.
-            cases.push(Self { flows, ..floor("floor/tx", Subject::FloorTx) });
-            cases.push(director("direct/tcp4/established", Kind::Tcp4, flows));
-            cases.push(director("direct/tcp6/established", Kind::Tcp6, flows));
-            cases.push(director("direct/udp4/established", Kind::Udp4, flows));
+            verdict,
+            moves,
         }
-        cases.remove(0);
-        cases.push(Self { is_new: true, ..director("direct/tcp4/new", Kind::Tcp4, 1 << 20) });
+    }
+
+    /// Every packet opens a connection, in a table that was empty before the first.
+    pub(super) fn opening(name: &str, service: Service, flows: u32) -> Self {
+        Self { state: State::Fresh, ..Self::new(name, service, flows) }
+    }
+
+    /// All cases with at most so many flows.
+    pub(super) fn all(most_flows: u32) -> Vec<Self> {
+        let mut cases = floors();
+        cases.extend(not_ours());
+        for flows in FLOWS {
+            cases.extend(established(flows));
+        }
+        cases.extend(others());
+        let opened = most_flows.min(1 << 16);
+        cases.push(Self::opening("direct/tcp4/new", PLAIN, opened));
+        cases.extend(openings(opened));
+        if most_flows > opened {
+            cases.push(Self::opening("direct/tcp4/new", PLAIN, most_flows.min(1 << 20)));
+        }
+        let flooded = |name, flows| Self { state: State::Flooded, ..Self::new(name, PLAIN, flows) };
+        cases.push(flooded("direct/tcp4/new/evicting", 1));
+        cases.push(flooded("direct/tcp4/flood", most_flows.min(1 << 20)));
+        cases.retain(|case| case.flows <= most_flows);
         cases
     }
 
-    pub(super) fn name(&self) -> String {
-        format!("{} with {} flows", self.name, self.flows)
+    pub(super) fn label(&self) -> String {
+        format!("{} by {} with {} flows", self.name, self.subject(), self.flows)
     }
 
-    /// What the JSON rows call the program.
-    pub(super) fn subject_name(&self) -> &'static str {
+    /// What rows call the program.
+    pub(super) fn subject(&self) -> String {
         match self.subject {
-            Subject::FloorTx => "floor:tx",
-            Subject::FloorSwap => "floor:swap",
-            Subject::FloorPass => "floor:pass",
-            Subject::Director => "lb:rr",
+            Subject::Floor(floor) => floor.subject().to_owned(),
+            Subject::Director => format!("lb:{}", self.service.scheduler.label()),
         }
     }
 
-    /// The frame, 78 bytes; `flags` are TCP's.
-    pub(super) fn frame(&self, flags: u8) -> Vec<u8> {
-        let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 100];
-        if self.kind == Kind::Arp {
-            frame.extend([0x08, 0x06]);
-            frame.resize(FRAME, 0);
-            return frame;
+    /// What it is compared with: a program that does nothing but return the same.
+    pub(super) fn floor(&self) -> Option<Floor> {
+        match self.subject {
+            Subject::Floor(Floor::Tx) => None,
+            Subject::Floor(_) => Some(Floor::Tx),
+            Subject::Director => Some(match self.verdict.action() {
+                Action::Forward => Floor::Tx,
+                Action::Pass => Floor::Pass,
+                Action::Drop => Floor::Drop,
+            }),
         }
-        let is_v6 = self.kind == Kind::Tcp6;
-        frame.extend(if is_v6 { [0x86, 0xdd] } else { [0x08, 0x00] });
-        let length = u16::try_from(FRAME - 14).unwrap_or(u16::MAX);
-        let protocol = if self.kind == Kind::Udp4 { 17 } else { 6 };
-        if is_v6 {
-            frame.extend([0x60, 0, 0, 0]);
-            frame.extend((length - 40).to_be_bytes());
-            frame.extend([protocol, 64]);
-            frame.extend(client_v6());
-            frame.extend(service_v6());
-        } else {
-            frame.extend([0x45, 0]);
-            frame.extend(length.to_be_bytes());
-            frame.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
-            frame.extend(CLIENT_V4);
-            frame.extend(if self.kind == Kind::OtherAddress { [10, 0, 0, 99] } else { SERVICE_V4 });
-        }
-        frame.extend(1024_u16.to_be_bytes());
-        frame.extend(if self.kind == Kind::OtherPort { 81_u16 } else { 80 }.to_be_bytes());
-        if protocol == 6 {
-            frame.extend([0; 8]);
-            frame.extend([0x50, flags]);
-        } else {
-            frame.extend((length - 20).to_be_bytes());
-        }
-        frame.resize(FRAME, 0);
-        frame
     }
 }
 
-const FRAME: usize = 78;
-
-/// The first client; others follow.
-pub(super) const CLIENT_V4: [u8; 4] = [172, 16, 0, 0];
-/// The service.
-pub(super) const SERVICE_V4: [u8; 4] = [10, 0, 0, 50];
-
-pub(super) fn client_v6() -> [u8; 16] {
-    [0xfd, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 172, 16, 0, 0]
+fn floors() -> Vec<Case> {
+    let floor = |floor: Floor, name: &str, moves| Case {
+        subject: Subject::Floor(floor),
+        state: State::Nothing,
+        moves,
+        ..Case::new(name, PLAIN, 1)
+    };
+    let mut floors = vec![
+        floor(Floor::Pass, "floor/pass", 0),
+        floor(Floor::Drop, "floor/drop", 0),
+        floor(Floor::Swap, "floor/swap", 0),
+        floor(Floor::Grow, "floor/grow", RESTORE_HEAD),
+    ];
+    // What visiting many flows costs the harness.
+    floors.extend(FLOWS.map(|flows| Case { flows, ..floor(Floor::Tx, "floor/tx", 0) }));
+    floors
 }
 
-pub(super) fn service_v6() -> [u8; 16] {
-    [0xfd, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x50]
+fn not_ours() -> Vec<Case> {
+    let passed = |name, family, verdict| {
+        let service = Service { family, ..PLAIN };
+        Case { state: State::Nothing, verdict, ..Case::new(name, service, 1) }
+    };
+    let (v4, v6) = (Family::V4, Family::V6);
+    let elsewhere = Verdict::NotServiceAddress;
+    vec![
+        Case { content: Content::Arp, ..passed("pass/arp", v4, Verdict::NotIp) },
+        Case { is_elsewhere: true, ..passed("pass/tcp4/other", v4, elsewhere) },
+        Case { is_elsewhere: true, ..passed("pass/tcp6/other", v6, elsewhere) },
+        Case { is_near: true, ..passed("pass/tcp4/near", v4, Verdict::NoService) },
+        Case { is_near: true, ..passed("pass/tcp6/near", v6, Verdict::NoService) },
+    ]
+}
+
+fn established(flows: u32) -> Vec<Case> {
+    let of = |name, service| Case::new(name, service, flows);
+    let v6 = Service { family: Family::V6, ..PLAIN };
+    let udp = Service { protocol: Protocol::Udp, ..PLAIN };
+    let maglev = Service { scheduler: Scheduler::Maglev, ..PLAIN };
+    let ipip = Service { forward: Forward::Ipip, ..PLAIN };
+    let gue = Service { forward: Forward::Gue, ..PLAIN };
+    vec![
+        of("direct/tcp4/established", PLAIN),
+        of("direct/tcp4/established", maglev),
+        of("direct/tcp6/established", v6),
+        of("direct/udp4/established", udp),
+        of("tunnel/tcp4/established", ipip),
+        of("tunnel/tcp6/established", Service { family: Family::V6, ..ipip }),
+        of("tunnel/gue/tcp4/established", gue),
+        of("local/tcp4/established", Service { forward: Forward::Local, ..PLAIN }),
+    ]
+}
+
+fn others() -> Vec<Case> {
+    let error = |name, service| Case { content: Content::IcmpError, ..Case::new(name, service, 1) };
+    let fragment = |name, service| Case {
+        content: Content::LaterFragment,
+        state: State::Fragment,
+        ..Case::new(name, service, 1)
+    };
+    let v6 = |service| Service { family: Family::V6, ..service };
+    let ipip = Service { forward: Forward::Ipip, ..PLAIN };
+    let udp = Service { protocol: Protocol::Udp, ..PLAIN };
+    let nobody = Service { real_servers: 0, ..PLAIN };
+    vec![
+        error("direct/icmp4/error", PLAIN),
+        error("direct/icmp6/error", v6(PLAIN)),
+        error("tunnel/icmp4/error", ipip),
+        fragment("direct/udp4/fragment", udp),
+        fragment("direct/udp6/fragment", v6(udp)),
+        // Five hundred a tick are answered, all others are dropped.
+        Case { state: State::Nothing, ..Case::new("drop/tcp4/no-destination", nobody, 1) },
+    ]
+}
+
+/// A new connection by each scheduler, and of each kind.
+fn openings(flows: u32) -> Vec<Case> {
+    let schedulers = Scheduler::ALL.into_iter().filter(|scheduler| !MISSING.contains(scheduler));
+    let mut cases: Vec<Case> = schedulers
+        .filter(|scheduler| *scheduler != PLAIN.scheduler)
+        .map(|scheduler| Case::opening("direct/tcp4/new", Service { scheduler, ..PLAIN }, flows))
+        .collect();
+    let ipip = Service { forward: Forward::Ipip, ..PLAIN };
+    cases.push(Case::opening("direct/tcp6/new", Service { family: Family::V6, ..PLAIN }, flows));
+    cases.push(Case::opening("direct/udp4/new", Service { protocol: Protocol::Udp, ..PLAIN }, flows));
+    cases.push(Case::opening("tunnel/tcp4/new", ipip, flows));
+    cases
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_cases_make_the_same_row() {
+        for most_flows in [1 << 10, 1 << 22] {
+            let mut seen = BTreeSet::new();
+            for case in Case::all(most_flows) {
+                assert!(case.flows.is_power_of_two() && case.flows <= most_flows, "{}", case.label());
+                assert!(seen.insert((case.name.clone(), case.subject(), case.flows)), "{}", case.label());
+            }
+        }
+    }
 }

@@ -1,66 +1,49 @@
 //! Suite `testrun`: nanoseconds a packet, by `BPF_PROG_TEST_RUN` and the restoring harness.
 //!
-//! Everything is measured in one run, round by round, each case in each round; what a program costs
-//! is its median less that of a program that only returns XDP_TX. Refuses to compare runs.
+//! Everything is measured in one run, round by round, each case in each round, and in turns with a program
+//! that does nothing but return the same: what a program costs is what it takes more in the same round.
+//! What became of every packet is counted, and a case whose packets met another fate than it says fails.
+//! Refuses to compare runs.
 
+mod bench;
 mod cases;
+mod frame;
+mod growth;
 mod harness;
-mod machine;
-mod report;
-
-use std::path::Path;
+mod tables;
 
 use anyhow::Context as _;
 
-pub use report::{Report, Row};
+use crate::figures::{Plan, Progress, Row};
 
+use bench::{Bench, Figures};
 use cases::Case;
-use harness::Harness;
-
-/// How much is measured.
-#[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    /// How often everything is measured; the guidance is 7 and more.
-    pub rounds: u32,
-    /// Runs of a program in one measurement.
-    pub runs: u32,
-    /// The most flows that a case visits; cases with more are left out.
-    pub most_flows: u32,
-}
-
-impl Plan {
-    /// Enough for figures to believe.
-    pub const FULL: Self = Self { rounds: 9, runs: 1_000_000, most_flows: 1 << 20 };
-    /// Enough to see that everything works.
-    pub const SMOKE: Self = Self { rounds: 3, runs: 20_000, most_flows: 1 << 10 };
-}
-
-/// Measures all cases, and writes what came out.
-pub fn run(plan: Plan, json: Option<&Path>) -> anyhow::Result<Report> {
-    let report = measure(plan)?;
-    print!("{}", report.table());
-    if let Some(path) = json {
-        let text = serde_json::to_string_pretty(&report)?;
-        std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
-    }
-    Ok(report)
-}
+use tables::{LOOPBACK, Service, Tables};
 
 /// Measures all cases.
-pub fn measure(plan: Plan) -> anyhow::Result<Report> {
-    let cases: Vec<Case> = Case::all().into_iter().filter(|case| case.flows <= plan.most_flows).collect();
-    let mut harnesses = Vec::new();
-    for case in cases {
-        let mut harness = Harness::of(&case).with_context(|| case.name())?;
-        harness.warm_up(plan.runs).with_context(|| case.name())?;
-        harnesses.push((case, harness, Vec::<f64>::new()));
-    }
-    for round in 1..=plan.rounds {
-        eprintln!("round {round} of {}", plan.rounds);
-        for (case, harness, times) in &mut harnesses {
-            times.push(harness.measure(plan.runs).with_context(|| case.name())?);
+pub fn run(plan: Plan) -> anyhow::Result<Vec<Row>> {
+    let cases = Case::all(plan.most.min(1 << 20));
+    let mut services: Vec<Service> = Vec::new();
+    for case in &cases {
+        if !services.contains(&case.service) {
+            services.push(case.service);
         }
     }
-    let measured = harnesses.into_iter().map(|(case, _, times)| (case, times));
-    Ok(Report::new(machine::describe(), measured.collect(), plan))
+    let flows = cases.iter().map(|case| case.flows).max().unwrap_or(1);
+    let mut bench = Bench::new()?;
+    let mut tables = Tables::new(&services, flows, LOOPBACK)?;
+    let mut figures: Vec<Figures> = cases.iter().map(|_| Figures::default()).collect();
+    let mut progress = Progress::new("testrun", plan.rounds as usize * cases.len());
+    for _ in 0..plan.rounds {
+        for (case, figures) in cases.iter().zip(&mut figures) {
+            progress.step(&case.label());
+            bench.round(case, &mut tables, plan.packets, figures).with_context(|| case.label())?;
+        }
+    }
+    Ok(cases.iter().zip(&figures).map(|(case, figures)| figures.row("testrun", case)).collect())
+}
+
+/// How the cost of a packet grows: with services, real servers and flows.
+pub fn growth(plan: Plan) -> anyhow::Result<Vec<Row>> {
+    growth::run(plan)
 }

@@ -31,7 +31,7 @@ pub use flow_table::{
 pub use layout::{LAYOUT_BYTES_MAX, Layout, Part};
 pub use options::Options;
 pub use outer::{OuterHeader, TUNNEL_GRE, TUNNEL_GRE_CHECKSUM, TUNNEL_GUE, TUNNEL_GUE_CHECKSUM, TUNNEL_IPIP};
-pub use restore::Restore;
+pub use restore::{RESTORE_HEAD, RESTORE_TAIL, Restore};
 pub use ring::{RING_CHUNK, RING_SLOTS_MAX, RingSpan};
 pub use service::{
     Family, Protocol, SERVICE_FALLBACK, SERVICE_ONE_PACKET, SERVICE_PORT, Service, ServiceKey,

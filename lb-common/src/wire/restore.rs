@@ -2,6 +2,11 @@
 
 use bytemuck::{Pod, Zeroable};
 
+/// The program under test may move the packet's beginning: the harness moves it back. See [`Restore::moves`].
+pub const RESTORE_HEAD: u32 = 1;
+/// The program under test may move the packet's end: the harness moves it back.
+pub const RESTORE_TAIL: u32 = 2;
+
 /// The packet that the harness makes anew for each run. The one value of the map `RESTORE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, align(8))]
@@ -18,6 +23,19 @@ pub struct Restore {
     pub first_address: u32,
     /// Whether the packet is IPv6.
     pub is_v6: u32,
+    /// [`RESTORE_HEAD`] and [`RESTORE_TAIL`]; 0: neither call is made, which costs more than a small program.
+    pub moves: u32,
+    /// The packet's length in bytes.
+    pub length: u32,
+    /// Where the first of the runs found the packet; 0 before it. The harness's own, as the next one.
+    pub begin: u64,
+    /// Where this run found it.
+    pub now: u64,
+    /// The one's complement sum of the IPv4 header without checksum and source address, folded, for frames that
+    /// a kernel is to accept.
+    pub sum: u32,
+    /// Reserved, 0.
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Restore>() == 88);
+const _: () = assert!(size_of::<Restore>() == 120);

@@ -24,6 +24,10 @@ pub(crate) const LAB: &[Need] = &[
     need("tcpdump", "tcpdump", "capturing what crosses the lab's links"),
     need("tshark", "tshark", "a second opinion on packets"),
     need("modprobe", "kmod", "loading kernel modules where the kernel has any"),
+    need("wrk", "wrk", "the benchmark's client"),
+    need("haproxy", "haproxy", "measured beside lb").without_service("haproxy.service"),
+    need("nft", "nftables", "measured beside lb"),
+    need("/usr/lib/nginx/modules/ngx_stream_module.so", "libnginx-mod-stream", "measured beside lb"),
     // The program `busybox` may also be the package `busybox`, which isn't static.
     need("/usr/share/doc/busybox-static", "busybox-static", "the root file system of test kernels"),
 ];

@@ -1,0 +1,105 @@
+//! How the cost of a packet grows with what is configured: services, real servers, flows.
+//!
+//! Each size has tables of its own. They are measured round by round, each size in each round, so that a
+//! curve is no machine's mood.
+
+use anyhow::Context as _;
+use lb_common::director::COMPARED_MAX;
+use lb_user::model::Scheduler;
+
+use super::{
+    bench::{Bench, Figures},
+    cases::{Case, PLAIN},
+    tables::{LOOPBACK, Service, Tables},
+};
+use crate::figures::{Plan, Progress, Row};
+
+/// Tables of a size, and what is measured on them.
+struct Size {
+    services: Vec<Service>,
+    cases: Vec<Case>,
+}
+
+pub(super) fn run(plan: Plan) -> anyhow::Result<Vec<Row>> {
+    let mut sizes = Vec::new();
+    for Size { services, cases } in all(plan.most) {
+        let flows = cases.iter().map(|case| case.flows).max().unwrap_or(1);
+        let tables = Tables::new(&services, flows, LOOPBACK)
+            .with_context(|| format!("{} services by {flows} flows", services.len()))?;
+        let figures = vec![Figures::default(); cases.len()];
+        sizes.push((tables, cases, figures));
+    }
+    let mut bench = Bench::new()?;
+    let cases: usize = sizes.iter().map(|(_, cases, _)| cases.len()).sum();
+    let mut progress = Progress::new("growth", plan.rounds as usize * cases);
+    for _ in 0..plan.rounds {
+        for (tables, cases, figures) in &mut sizes {
+            for (case, figures) in cases.iter().zip(figures) {
+                progress.step(&case.label());
+                bench.round(case, tables, plan.packets, figures).with_context(|| case.label())?;
+            }
+        }
+    }
+    let rows = sizes.iter().flat_map(|(_, cases, figures)| {
+        cases.iter().zip(figures).map(|(case, figures)| figures.row("growth", case))
+    });
+    Ok(rows.collect())
+}
+
+/// All sizes. What grows, and to what, is the last part of a case's name.
+fn all(most: u32) -> Vec<Size> {
+    let up_to = |sizes: &[u32]| sizes.iter().copied().filter(|&size| size <= most).collect::<Vec<_>>();
+    let opened = if most < 1 << 16 { 1 << 10 } else { 1 << 16 };
+    let mut all: Vec<Size> = Vec::new();
+    for services in up_to(&[1, 10, 100, 1_000, 10_000]) {
+        let name = |case: &str| format!("{case}/services-{services}");
+        // The one that is measured is the last one.
+        let mut those = vec![Service { scheduler: Scheduler::Wrr, ..PLAIN }; services as usize - 1];
+        those.push(PLAIN);
+        let cases = vec![
+            Case::new(&name("direct/tcp4/established"), PLAIN, 1),
+            Case::opening(&name("direct/tcp4/new"), PLAIN, opened),
+        ];
+        all.push(Size { services: those, cases });
+    }
+    for real_servers in up_to(&[3, 16, 64, 256, 1_024, COMPARED_MAX, 4_096]) {
+        let name = |case: &str| format!("{case}/real-servers-{real_servers}");
+        let those: Vec<_> = [Scheduler::Rr, Scheduler::Wlc, Scheduler::Maglev]
+            .into_iter()
+            .filter(|&scheduler| scheduler != Scheduler::Wlc || real_servers <= COMPARED_MAX)
+            .map(|scheduler| Service { scheduler, real_servers, ..PLAIN })
+            .collect();
+        let cases = those.iter().flat_map(|&service| {
+            let established = Case::new(&name("direct/tcp4/established"), service, 1 << 10);
+            [established, Case::opening(&name("direct/tcp4/new"), service, opened)]
+        });
+        all.push(Size { cases: cases.collect(), services: those });
+    }
+    for flows in up_to(&[1, 1 << 6, 1 << 10, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22]) {
+        let name = format!("direct/tcp4/established/flows-{flows}");
+        let those = [Scheduler::Rr, Scheduler::Maglev].map(|scheduler| Service { scheduler, ..PLAIN });
+        let cases = those.iter().map(|&service| Case::new(&name, service, flows));
+        all.push(Size { cases: cases.collect(), services: those.to_vec() });
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_size_is_a_row_of_its_own_and_says_what_grows() {
+        let mut seen = BTreeSet::new();
+        for Size { services, cases } in all(1 << 22) {
+            for case in cases {
+                assert!(seen.insert((case.name.clone(), case.subject())), "{}", case.label());
+                assert!(services.contains(&case.service), "{}", case.label());
+                let size = case.name.rsplit('-').next().and_then(|size| size.parse::<u32>().ok());
+                assert!(size.is_some(), "{}", case.name);
+            }
+        }
+    }
+}
