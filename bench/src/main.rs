@@ -6,8 +6,9 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use lb_bench::{
+    control,
     figures::{Plan, Report, Row},
-    testrun,
+    memory, testrun,
 };
 
 /// The lab of lb, and the benchmarks on it.
@@ -55,6 +56,10 @@ enum Suite {
     Testrun,
     /// How the cost of a packet grows with services, real servers and flows.
     Growth,
+    /// Bytes a flow, a service, a real server.
+    Memory,
+    /// How long starts, reloads and a real server's death take.
+    Control,
 }
 
 impl Suite {
@@ -62,6 +67,8 @@ impl Suite {
         match self {
             Self::Testrun => testrun::run(plan),
             Self::Growth => testrun::growth(plan),
+            Self::Memory => memory::run(plan),
+            Self::Control => control::run(plan),
         }
     }
 }

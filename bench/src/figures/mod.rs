@@ -87,7 +87,15 @@ pub struct Row {
 
 impl Report {
     /// Rows, and the machine that we are on.
-    pub fn new(rows: Vec<Row>) -> Self {
+    pub fn new(mut rows: Vec<Row>) -> Self {
+        // A suite's rows stand together, in the order in which suites came first.
+        let mut suites = Vec::new();
+        for row in &rows {
+            if !suites.contains(&row.key.suite) {
+                suites.push(row.key.suite);
+            }
+        }
+        rows.sort_by_key(|row| suites.iter().position(|suite| *suite == row.key.suite));
         Self { machine: machine::describe(), rows }
     }
 

@@ -17,8 +17,9 @@ use anyhow::Context as _;
 use crate::figures::{Plan, Progress, Row};
 
 use bench::{Bench, Figures};
+pub(crate) use tables::{Forward, LOOPBACK, Service, Tables, load, wanted};
+
 use cases::Case;
-use tables::{LOOPBACK, Service, Tables};
 
 /// Measures all cases.
 pub fn run(plan: Plan) -> anyhow::Result<Vec<Row>> {

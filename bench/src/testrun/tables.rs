@@ -51,13 +51,7 @@ impl Tables {
     pub(crate) fn new(services: &[Service], flows: u32, interface: u32) -> anyhow::Result<Self> {
         let timeouts = Timeouts::new(900, 120, 300, clock());
         let mut kernel = load(&sizes_for(services, flows), timeouts)?;
-        let wanted = Wanted {
-            services: (0..).zip(services).map(|(index, service)| wanted(index, service, interface)).collect(),
-            peers: [].into(),
-            interfaces: [].into(),
-            timeouts,
-            options: Options::DEFAULT,
-        };
+        let wanted = wanted(services, interface, timeouts);
         for change in plan(&kernel.held()?, &wanted, |_| 0)? {
             kernel.apply(&change)?;
         }
@@ -178,7 +172,14 @@ fn address(index: u32, family: Family) -> [u8; 16] {
     address
 }
 
-fn wanted(index: u32, service: &Service, interface: u32) -> WantedService {
+/// What a daemon would want for these services.
+pub(crate) fn wanted(services: &[Service], interface: u32, timeouts: Timeouts) -> Wanted {
+    let services = (0..).zip(services).map(|(index, service)| wanted_service(index, service, interface));
+    let options = Options::DEFAULT;
+    Wanted { services: services.collect(), peers: [].into(), interfaces: [].into(), timeouts, options }
+}
+
+fn wanted_service(index: u32, service: &Service, interface: u32) -> WantedService {
     let key = ServiceKey {
         address: address(index, service.family),
         port: PORT.to_be_bytes(),
