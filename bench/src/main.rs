@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use lb_bench::{
     control,
     figures::{Plan, Report, Row},
-    memory, testrun,
+    memory, testrun, veth,
 };
 
 /// The lab of lb, and the benchmarks on it.
@@ -56,6 +56,8 @@ enum Suite {
     Testrun,
     /// How the cost of a packet grows with services, real servers and flows.
     Growth,
+    /// Packets a second over the lab's wires.
+    Veth,
     /// Bytes a flow, a service, a real server.
     Memory,
     /// How long starts, reloads and a real server's death take.
@@ -67,6 +69,7 @@ impl Suite {
         match self {
             Self::Testrun => testrun::run(plan),
             Self::Growth => testrun::growth(plan),
+            Self::Veth => veth::run(plan),
             Self::Memory => memory::run(plan),
             Self::Control => control::run(plan),
         }

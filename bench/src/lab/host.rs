@@ -3,9 +3,9 @@
 
 use std::{
     ffi::OsStr,
-    fs,
+    fs, io,
     net::IpAddr,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     process::Command,
     sync::{
@@ -18,7 +18,7 @@ use super::{
     LabError, Switch, command,
     link::{self, MacAddress},
     namespace::Namespace,
-    tunnel_end,
+    pass, tunnel_end,
 };
 
 /// What every host is told before it has an interface, so that each interface is born with it.
@@ -133,6 +133,24 @@ impl Host {
     /// An XDP program does it, since not every kernel has tunnel devices.
     pub fn end_tunnels(&self, interface: &str, addresses: &[(IpAddr, u16)]) -> Result<(), LabError> {
         tunnel_end::attach(self, interface, addresses)
+    }
+
+    /// Attaches a loaded XDP program to one of this host's interfaces, natively, for as long as the answer
+    /// lives.
+    pub fn attach_xdp(&self, interface: &str, program: &(impl AsFd + Sync)) -> Result<OwnedFd, LabError> {
+        let index = self.interface_index(interface)?;
+        self.within(|| pass::attach_program(program, index))?.map_err(|source| {
+            LabError::system(format!("attach XDP to {interface} of {}", self.name()), source)
+        })
+    }
+
+    /// The ifindex of one of this host's interfaces.
+    pub fn interface_index(&self, interface: &str) -> Result<u32, LabError> {
+        let file = format!("/sys/class/net/{interface}/ifindex");
+        let failed =
+            |source| LabError::system(format!("read the index of {interface} in {}", self.name()), source);
+        let text = self.within(|| fs::read_to_string(&file))?.map_err(failed)?;
+        text.trim_end().parse().map_err(|error| failed(io::Error::other(error)))
     }
 
     /// Sets a kernel parameter of this host, such as `net.ipv4.ip_forward`. As for sysctl(8), a key that

@@ -56,7 +56,7 @@ pub(super) struct Case {
 }
 
 /// A service by rr on three real servers.
-pub(super) const PLAIN: Service = Service {
+pub(crate) const PLAIN: Service = Service {
     family: Family::V4,
     protocol: Protocol::Tcp,
     scheduler: Scheduler::Rr,

@@ -8,7 +8,7 @@ use lb_common::wire::{Family, Protocol};
 const FRAME: usize = 78;
 
 /// The first client; others follow.
-pub(super) const CLIENT: [u8; 4] = [172, 16, 0, 0];
+pub(crate) const CLIENT: [u8; 4] = [172, 16, 0, 0];
 /// The first of other clients, so many that no two are alike.
 pub(super) const CROWD: [u8; 4] = [10, 64, 0, 0];
 /// A host between the director and a client.
@@ -21,7 +21,7 @@ pub(super) const ACK: u8 = 16;
 
 /// What lies in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// A TCP segment or UDP datagram.
     Whole,
     /// The first fragment of a UDP datagram.
@@ -36,16 +36,16 @@ pub(super) enum Content {
 
 /// Where a frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) family: Family,
-    pub(super) protocol: Protocol,
+pub(crate) struct Target {
+    pub(crate) family: Family,
+    pub(crate) protocol: Protocol,
     /// As in [`lb_common::wire::ServiceKey::address`].
-    pub(super) address: [u8; 16],
-    pub(super) port: u16,
+    pub(crate) address: [u8; 16],
+    pub(crate) port: u16,
 }
 
 /// The frame; `flags` are TCP's.
-pub(super) fn frame(content: Content, to: &Target, flags: u8) -> Vec<u8> {
+pub(crate) fn frame(content: Content, to: &Target, flags: u8) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 100];
     if content == Content::Arp {
         frame.extend([0x08, 0x06]);
@@ -125,7 +125,7 @@ pub(super) fn header_v4(
 }
 
 /// The one's complement sum of words as they lie.
-pub(super) fn native_sum(bytes: &[u8]) -> u16 {
+pub(crate) fn native_sum(bytes: &[u8]) -> u16 {
     let words = bytes.chunks_exact(2).map(|word| u32::from(u16::from_ne_bytes([word[0], word[1]])));
     let mut sum: u32 = words.sum();
     while sum > 0xffff {

@@ -17,6 +17,9 @@ use anyhow::Context as _;
 use crate::figures::{Plan, Progress, Row};
 
 use bench::{Bench, Figures};
+pub(crate) use cases::PLAIN;
+pub(crate) use frame::{CLIENT, Content, Target, frame, native_sum};
+pub(crate) use harness::{OBJECT, RESTORED, program_mut};
 pub(crate) use tables::{Forward, LOOPBACK, Service, Tables, load, wanted};
 
 use cases::Case;

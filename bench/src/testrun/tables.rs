@@ -64,7 +64,7 @@ impl Tables {
     }
 
     /// Where a packet for a service goes; to the first one if there is no such service.
-    pub(super) fn target(&self, service: &Service) -> Target {
+    pub(crate) fn target(&self, service: &Service) -> Target {
         let index = self.services.iter().position(|there| there == service).unwrap_or_default();
         Target {
             family: service.family,
@@ -72,6 +72,11 @@ impl Tables {
             address: address(index as u32, service.family),
             port: PORT,
         }
+    }
+
+    /// Where a packet for the first service goes.
+    pub(crate) fn first_target(&self) -> Target {
+        self.target(&self.services[0])
     }
 
     /// How many flows its table can hold.
