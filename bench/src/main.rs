@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use lb_bench::{
     control,
     figures::{Plan, Report, Row},
-    memory, testrun, veth,
+    memory, requests, testrun, veth,
 };
 
 /// The lab of lb, and the benchmarks on it.
@@ -58,6 +58,8 @@ enum Suite {
     Growth,
     /// Packets a second over the lab's wires.
     Veth,
+    /// Requests and connections a second, latency and CPU time, with real programs.
+    Requests,
     /// Bytes a flow, a service, a real server.
     Memory,
     /// How long starts, reloads and a real server's death take.
@@ -70,6 +72,7 @@ impl Suite {
             Self::Testrun => testrun::run(plan),
             Self::Growth => testrun::growth(plan),
             Self::Veth => veth::run(plan),
+            Self::Requests => requests::run(plan),
             Self::Memory => memory::run(plan),
             Self::Control => control::run(plan),
         }

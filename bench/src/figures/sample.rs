@@ -37,8 +37,8 @@ impl Row {
             net: Some(quantile(&nets, 0.5)),
             noise: Some(spread(&nets)),
             ratio_to: Some(ratio_to.to_owned()),
-            // One round has no noise to be seen.
-            ratio: (is_known && values.len() > 1 && ratio.is_finite()).then_some(ratio),
+            // One round has no noise to be seen, and of what noise has made negative there is no part.
+            ratio: (is_known && values.len() > 1 && ratio.is_finite() && ratio > 0.0).then_some(ratio),
             ..Self::alone(key, values)
         }
     }
