@@ -2,7 +2,10 @@
 
 mod run;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use lb_bench::{
@@ -47,6 +50,10 @@ enum Verb {
         /// So little that the figures mean nothing, to see that everything works.
         #[arg(long)]
         smoke: bool,
+        /// An XDP program that is pinned here is measured beside ours by the suite testrun. Whoever brings it
+        /// has configured it to forward TCP for 10.0.0.0, port 80; the clients are 172.16.0.0 and on.
+        #[arg(long, value_name = "PIN")]
+        peer_program: Option<PathBuf>,
     },
 }
 
@@ -67,9 +74,9 @@ enum Suite {
 }
 
 impl Suite {
-    fn run(self, plan: Plan) -> anyhow::Result<Vec<Row>> {
+    fn run(self, plan: Plan, peer: Option<&Path>) -> anyhow::Result<Vec<Row>> {
         match self {
-            Self::Testrun => testrun::run(plan),
+            Self::Testrun => testrun::run(plan, peer),
             Self::Growth => testrun::growth(plan),
             Self::Veth => veth::run(plan),
             Self::Requests => requests::run(plan),
@@ -93,13 +100,13 @@ fn main() -> ExitCode {
 fn command(Command { verb }: Command) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Lab { once, json } => run::run(once, json),
-        Verb::Bench { suite, json, html, rounds, smoke } => {
+        Verb::Bench { suite, json, html, rounds, smoke, peer_program } => {
             let plan = if smoke { Plan::SMOKE } else { Plan::FULL };
             let plan = Plan { rounds: rounds.unwrap_or(plan.rounds), ..plan };
             let suites = if suite.is_empty() { Suite::value_variants() } else { &suite };
             let mut rows = Vec::new();
             for suite in suites {
-                rows.extend(suite.run(plan)?);
+                rows.extend(suite.run(plan, peer_program.as_deref())?);
             }
             let report = Report::new(rows);
             print!("{}", report.table());

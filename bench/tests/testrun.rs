@@ -2,14 +2,27 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use aya::{Ebpf, programs::Xdp};
 use lb_bench::{
     figures::{Plan, Report},
+    lab::Lab,
     testrun,
 };
 
+static HARNESS: &[u8] = aya::include_bytes_aligned!(env!("LB_HARNESS_OBJECT"));
+
 #[test]
 fn every_case_yields_a_row_beside_its_floor() {
-    let report = Report::new(testrun::run(Plan::SMOKE).unwrap());
+    // Somebody else's program: one that does nothing, in a BPF file system of the test's own.
+    let lab = Lab::new("peer").unwrap();
+    let host = lab.host("peer").unwrap();
+    let pin = host.bpffs().join("peer");
+    let mut object = Ebpf::load(HARNESS).unwrap();
+    let program: &mut Xdp = object.program_mut("floor_tx").unwrap().try_into().unwrap();
+    program.load().unwrap();
+    program.pin(&pin).unwrap();
+
+    let report = Report::new(testrun::run(Plan::SMOKE, Some(&pin)).unwrap());
     for (case, subject, flows) in [
         ("floor/tx", "floor:tx", 1),
         ("pass/tcp4/other", "lb:rr", 1),
@@ -20,6 +33,7 @@ fn every_case_yields_a_row_beside_its_floor() {
         ("direct/icmp6/error", "lb:rr", 1),
         ("direct/tcp4/new", "lb:wlc", 1_024),
         ("direct/tcp4/flood", "lb:rr", 1_024),
+        ("peer/tcp4/established", "peer", 1_024),
     ] {
         let row = report.row(case, subject, flows).unwrap_or_else(|| panic!("no row of {case}"));
         assert!(row.min > 0.0 && row.min <= row.median && row.median <= row.max, "{row:?}");

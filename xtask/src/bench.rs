@@ -29,6 +29,9 @@ pub(crate) struct Arguments {
     /// So little that the figures mean nothing, to see that everything works
     #[arg(long)]
     smoke: bool,
+    /// Measure the XDP program that is pinned here beside ours, in the suite testrun; see docs/benchmark.md
+    #[arg(long, value_name = "PIN")]
+    peer_program: Option<PathBuf>,
 }
 
 /// Runs the command: becomes the bench, so that signals reach it.
@@ -39,7 +42,12 @@ pub(crate) fn command(workspace: &Workspace, arguments: &Arguments) -> Result<Ex
     for suite in &arguments.suite {
         command.arg("--suite").arg(suite);
     }
-    for (name, file) in [("--json", &arguments.json), ("--html", &arguments.html)] {
+    let files = [
+        ("--json", &arguments.json),
+        ("--html", &arguments.html),
+        ("--peer-program", &arguments.peer_program),
+    ];
+    for (name, file) in files {
         if let Some(file) = file {
             command.arg(name).arg(file);
         }

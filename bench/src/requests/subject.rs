@@ -15,7 +15,10 @@ pub(super) const REAL_SERVERS: usize = 2;
 /// nginx's module for TCP, as Debian has it.
 const STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
-const START: Duration = Duration::from_secs(10);
+/// How long a balancer may take until it listens.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type Start = fn(&Host) -> anyhow::Result<Process>;
 
 /// Whom the client asks.
 #[derive(Clone, Debug)]
@@ -51,7 +54,7 @@ impl<'a> Balancers<'a> {
         ];
         let director = lab.director.director(&config())?;
         let (mut others, mut nat) = (Vec::new(), Vec::new());
-        let proxies: [(&str, u8, fn(&Host) -> anyhow::Result<Process>); 2] =
+        let proxies: [(&'static str, u8, Start); 2] =
             [("haproxy", 61, start_haproxy), ("nginx-stream", 62, start_stream)];
         for (name, address, start) in proxies {
             let host = host(lab, name, address)?;
@@ -193,6 +196,6 @@ fn real_servers(before: &str, after: &str) -> String {
 
 fn listening(mut process: Process) -> anyhow::Result<Process> {
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
-    process.wait_for_listener(address, START).context("it doesn't listen")?;
+    process.wait_for_listener(address, PATIENCE).context("it doesn't listen")?;
     Ok(process)
 }

@@ -1,9 +1,9 @@
 //! One round of one case: the tables made ready, then the case and its floor in turns.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use aya::programs::ProgramFd;
+use aya::programs::{ProgramFd, ProgramInfo};
 use lb_common::{
     verdict::{Action, Verdict},
     wire::{Family, State as FlowState},
@@ -52,14 +52,21 @@ impl Figures {
 pub(super) struct Bench {
     harness: Harness,
     floors: Vec<(Floor, ProgramFd)>,
+    peer: Option<ProgramFd>,
 }
 
 impl Bench {
-    pub(super) fn new() -> anyhow::Result<Self> {
+    /// `peer` is where somebody else's program is pinned.
+    pub(super) fn new(peer: Option<&Path>) -> anyhow::Result<Self> {
         let mut harness = Harness::new()?;
         let floors = Floor::ALL.into_iter().map(|floor| Ok((floor, harness.floor(floor)?)));
         let floors = floors.collect::<anyhow::Result<_>>()?;
-        Ok(Self { harness, floors })
+        let pinned = |path: &Path| -> anyhow::Result<_> {
+            let program = ProgramInfo::from_pin(path);
+            let program = program.with_context(|| format!("{} is no pinned program", path.display()))?;
+            Ok(program.fd()?)
+        };
+        Ok(Self { harness, floors, peer: peer.map(pinned).transpose()? })
     }
 
     /// Measures a case over so many packets.
@@ -73,6 +80,7 @@ impl Bench {
         let program = match case.subject {
             Subject::Floor(floor) => self.program(floor)?.try_clone()?,
             Subject::Director => tables.program()?,
+            Subject::Peer => self.peer.as_ref().context("there is no peer")?.try_clone()?,
         };
         let mut round = Round::new(case, tables);
         // A table that was empty is filled once by as many packets as there are flows.
@@ -80,9 +88,13 @@ impl Bench {
         let each = if is_fresh { case.flows } else { packets / TURNS };
         for turn in 0..TURNS {
             let is_first = turn == 0 || is_fresh;
-            if is_first && case.state != State::Nothing && case.subject == Subject::Director {
+            if is_first && case.state != State::Nothing {
                 self.harness.test(&program)?;
-                self.prepare(&mut round, tables)?;
+                match case.subject {
+                    Subject::Floor(_) => {}
+                    Subject::Director => self.prepare(&mut round, tables)?,
+                    Subject::Peer => self.establish(&round)?,
+                }
             }
             let before = tables.counts();
             // Whoever begins has what the other one has left in the caches.
@@ -140,17 +152,24 @@ impl Bench {
             self.harness.run(&first, &mut round.visit(1, CLIENT), 1, action)?;
             return Ok(());
         }
-        // In both passes the same flows, each once.
-        for flags in [SYN, ACK] {
-            let frame = frame(Content::Whole, &round.target, flags);
-            self.harness.run(&frame, &mut round.visit(case.flows, CLIENT), case.flows, action)?;
-        }
+        self.establish(round)?;
         let opened = tables.connections() - connections;
         ensure!(opened == u64::from(case.flows), "{opened} flows were entered");
         if case.state == State::Flooded {
             // One and a half times what the table holds: lines fill up by chance.
             let crowd = tables.slots() + tables.slots() / 2;
             self.harness.run(&round.frame, &mut round.case_visit, crowd, action)?;
+        }
+        Ok(())
+    }
+
+    /// Opens all flows of a round.
+    fn establish(&mut self, round: &Round<'_>) -> anyhow::Result<()> {
+        let flows = round.case.flows;
+        // In both passes the same flows, each once.
+        for flags in [SYN, ACK] {
+            let frame = frame(Content::Whole, &round.target, flags);
+            self.harness.run(&frame, &mut round.visit(flows, CLIENT), flows, action(round.case))?;
         }
         Ok(())
     }
@@ -221,6 +240,8 @@ const XDP_TX: u32 = 3;
 fn action(case: &Case) -> Option<u32> {
     match case.subject {
         Subject::Floor(floor) => Some(floor_action(floor)),
+        // It may do what it likes.
+        Subject::Peer => None,
         Subject::Director => match case.verdict.action() {
             Action::Forward => Some(XDP_TX),
             Action::Pass => Some(XDP_PASS),

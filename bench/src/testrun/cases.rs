@@ -18,6 +18,8 @@ pub(super) enum Subject {
     Floor(Floor),
     /// The director.
     Director,
+    /// Somebody else's program.
+    Peer,
 }
 
 /// What the flow table holds when the packets come.
@@ -118,6 +120,16 @@ impl Case {
         cases
     }
 
+    /// What somebody else's program is asked: established connections, as ours is.
+    pub(super) fn of_peer(most_flows: u32) -> Vec<Self> {
+        let case = |flows| Self {
+            subject: Subject::Peer,
+            moves: RESTORE_HEAD | RESTORE_TAIL,
+            ..Self::new("peer/tcp4/established", PLAIN, flows)
+        };
+        FLOWS.into_iter().filter(|&flows| flows <= most_flows).map(case).collect()
+    }
+
     pub(super) fn label(&self) -> String {
         format!("{} by {} with {} flows", self.name, self.subject(), self.flows)
     }
@@ -126,6 +138,7 @@ impl Case {
     pub(super) fn subject(&self) -> String {
         match self.subject {
             Subject::Floor(floor) => floor.subject().to_owned(),
+            Subject::Peer => "peer".to_owned(),
             Subject::Director => format!("lb:{}", self.service.scheduler.label()),
         }
     }
@@ -134,7 +147,7 @@ impl Case {
     pub(super) fn floor(&self) -> Option<Floor> {
         match self.subject {
             Subject::Floor(Floor::Tx) => None,
-            Subject::Floor(_) => Some(Floor::Tx),
+            Subject::Floor(_) | Subject::Peer => Some(Floor::Tx),
             Subject::Director => Some(match self.verdict.action() {
                 Action::Forward => Floor::Tx,
                 Action::Pass => Floor::Pass,

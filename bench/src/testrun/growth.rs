@@ -29,7 +29,7 @@ pub(super) fn run(plan: Plan) -> anyhow::Result<Vec<Row>> {
         let figures = vec![Figures::default(); cases.len()];
         sizes.push((tables, cases, figures));
     }
-    let mut bench = Bench::new()?;
+    let mut bench = Bench::new(None)?;
     let cases: usize = sizes.iter().map(|(_, cases, _)| cases.len()).sum();
     let mut progress = Progress::new("growth", plan.rounds as usize * cases);
     for _ in 0..plan.rounds {

@@ -12,6 +12,8 @@ mod growth;
 mod harness;
 mod tables;
 
+use std::path::Path;
+
 use anyhow::Context as _;
 
 use crate::figures::{Plan, Progress, Row};
@@ -25,8 +27,15 @@ pub(crate) use tables::{Forward, LOOPBACK, Service, Tables, load, wanted};
 use cases::Case;
 
 /// Measures all cases.
-pub fn run(plan: Plan) -> anyhow::Result<Vec<Row>> {
-    let cases = Case::all(plan.most.min(1 << 20));
+///
+/// `peer` is where somebody else's XDP program is pinned, to be measured beside ours: a balancer that whoever
+/// brings it has configured to forward TCP for 10.0.0.0, port 80.
+pub fn run(plan: Plan, peer: Option<&Path>) -> anyhow::Result<Vec<Row>> {
+    let most_flows = plan.most.min(1 << 20);
+    let mut cases = Case::all(most_flows);
+    if peer.is_some() {
+        cases.extend(Case::of_peer(most_flows));
+    }
     let mut services: Vec<Service> = Vec::new();
     for case in &cases {
         if !services.contains(&case.service) {
@@ -34,7 +43,7 @@ pub fn run(plan: Plan) -> anyhow::Result<Vec<Row>> {
         }
     }
     let flows = cases.iter().map(|case| case.flows).max().unwrap_or(1);
-    let mut bench = Bench::new()?;
+    let mut bench = Bench::new(peer)?;
     let mut tables = Tables::new(&services, flows, LOOPBACK)?;
     let mut figures: Vec<Figures> = cases.iter().map(|_| Figures::default()).collect();
     let mut progress = Progress::new("testrun", plan.rounds as usize * cases.len());
