@@ -6,6 +6,7 @@
 //! yield.
 
 pub mod control;
+mod cpu;
 pub mod figures;
 pub mod lab;
 pub mod memory;

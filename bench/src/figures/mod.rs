@@ -10,7 +10,7 @@ mod progress;
 mod sample;
 mod table;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -130,7 +130,9 @@ impl Report {
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let wrong = || format!("writing {}", path.display());
-    let new = tempfile::NamedTempFile::new_in(directory).with_context(wrong)?;
+    // As any file: the process's umask says who may read it.
+    let any = fs::Permissions::from_mode(0o666);
+    let new = tempfile::Builder::new().permissions(any).tempfile_in(directory).with_context(wrong)?;
     fs::write(new.path(), text).with_context(wrong)?;
     new.persist(path).with_context(wrong)?;
     Ok(())

@@ -16,7 +16,10 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use crate::figures::{Plan, Progress, Row};
+use crate::{
+    cpu,
+    figures::{Plan, Progress, Row},
+};
 
 use bench::{Bench, Figures};
 pub(crate) use cases::PLAIN;
@@ -31,6 +34,15 @@ use cases::Case;
 /// `peer` is where somebody else's XDP program is pinned, to be measured beside ours: a balancer that whoever
 /// brings it has configured to forward TCP for 10.0.0.0, port 80.
 pub fn run(plan: Plan, peer: Option<&Path>) -> anyhow::Result<Vec<Row>> {
+    cpu::on_one(|| measure(plan, peer))
+}
+
+/// How the cost of a packet grows: with services, real servers and flows.
+pub fn growth(plan: Plan) -> anyhow::Result<Vec<Row>> {
+    cpu::on_one(|| growth::run(plan))
+}
+
+fn measure(plan: Plan, peer: Option<&Path>) -> anyhow::Result<Vec<Row>> {
     let most_flows = plan.most.min(1 << 20);
     let mut cases = Case::all(most_flows);
     if peer.is_some() {
@@ -54,9 +66,4 @@ pub fn run(plan: Plan, peer: Option<&Path>) -> anyhow::Result<Vec<Row>> {
         }
     }
     Ok(cases.iter().zip(&figures).map(|(case, figures)| figures.row("testrun", case)).collect())
-}
-
-/// How the cost of a packet grows: with services, real servers and flows.
-pub fn growth(plan: Plan) -> anyhow::Result<Vec<Row>> {
-    growth::run(plan)
 }

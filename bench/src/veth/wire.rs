@@ -21,6 +21,7 @@ use aya::{
 use lb_common::wire::Restore;
 
 use crate::{
+    cpu,
     lab::{Host, Lab},
     testrun::{CLIENT, OBJECT, RESTORED, native_sum, program_mut},
 };
@@ -107,7 +108,8 @@ impl Wire {
         let context: [u32; 6] = [0, frames.frame.len() as u32, 0, self.generator, 0, 0];
         // The interface is looked for in the caller's namespace.
         let result = self.client.within(|| -> anyhow::Result<_> {
-            stay_on_one_cpu()?;
+            // What is received is worked on where it was sent.
+            cpu::stay()?;
             let mut options = TestRunOptions::new();
             options.data_in = Some(&frames.frame);
             options.ctx_in = Some(bytemuck::bytes_of(&context));
@@ -163,13 +165,4 @@ fn connect(host: &Host, near: &str, mac: &str, peer: &Host, far: &str, peer_mac:
         host.run("ip", ["link", "set", interface, "up"])?;
     }
     Ok(())
-}
-
-/// What is received is worked on where it was sent: on the last CPU, which has less else to do than the first.
-fn stay_on_one_cpu() -> anyhow::Result<()> {
-    let allowed = rustix::thread::sched_getaffinity(None)?;
-    let last = (0..rustix::thread::CpuSet::MAX_CPU).rev().find(|cpu| allowed.is_set(*cpu));
-    let mut one = rustix::thread::CpuSet::new();
-    one.set(last.context("no CPU")?);
-    Ok(rustix::thread::sched_setaffinity(None, &one)?)
 }
