@@ -4,9 +4,10 @@
 //! Tables are made twice, and what the larger ones take more is shared among what they hold more. Refuses to
 //! compute what it can ask.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use anyhow::{Context as _, ensure};
+use aya::maps::MapInfo;
 use lb_common::wire::Timeouts;
 use lb_user::{
     dataplane::{KernelDataplane, clock},
@@ -20,6 +21,8 @@ use crate::{
 
 /// How much larger the larger tables are.
 const MORE: u32 = 1 << 16;
+/// What is less than this, in bytes, is the rounding of another table.
+const LEAST: f64 = 0.1;
 
 /// Measures.
 pub fn run(_: Plan) -> anyhow::Result<Vec<Row>> {
@@ -36,11 +39,21 @@ pub fn run(_: Plan) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (what, sizes) in larger {
         progress.step(what);
-        let more = bytes_of(&sizes)?.saturating_sub(base);
-        rows.push(row(what, "lb", 0, more as f64 / f64::from(MORE)));
+        let more: Vec<(String, f64)> = bytes_of(&sizes)?
+            .into_iter()
+            .map(|(map, bytes)| {
+                let more = bytes.saturating_sub(base.get(&map).copied().unwrap_or_default());
+                (map, more as f64 / f64::from(MORE))
+            })
+            .filter(|(_, more)| *more > LEAST)
+            .collect();
+        rows.push(row(what, "lb", 0, more.iter().map(|(_, more)| more).sum()));
+        for (map, more) in more {
+            rows.push(row(&format!("{what}/{}", map.to_lowercase()), "lb", 0, more));
+        }
     }
     progress.step("a million flows");
-    let all = bytes_of(&TableSizes::default())?;
+    let all: u64 = bytes_of(&TableSizes::default())?.values().sum();
     rows.push(row("all-tables", "lb", TableSizes::default().flows.into(), all as f64));
     if let Some(bytes) = connection_of_the_kernel() {
         rows.push(row("flow", "nftables", 0, bytes));
@@ -54,21 +67,27 @@ fn row(case: &str, subject: &str, flows: u64, bytes: f64) -> Row {
     Row::alone(key, &[bytes])
 }
 
-/// What all maps of these tables take together.
-fn bytes_of(sizes: &TableSizes) -> anyhow::Result<u64> {
+/// What each map of these tables takes, by its name.
+fn bytes_of(sizes: &TableSizes) -> anyhow::Result<BTreeMap<String, u64>> {
     let timeouts = Timeouts::new(900, 120, 300, clock());
     let before = locked()?;
     let kernel: KernelDataplane = load(sizes, timeouts)?;
     let after = locked()?;
     drop(kernel);
-    ensure!(after > before, "no memory is accounted for maps: /proc/self/fdinfo has no memlock");
-    Ok(after - before)
+    let mut bytes = BTreeMap::new();
+    for (id, locked) in after {
+        if !before.contains_key(&id) {
+            let name = MapInfo::from_id(id)?.name_as_str().unwrap_or("nameless").to_owned();
+            *bytes.entry(name).or_default() += locked;
+        }
+    }
+    ensure!(!bytes.is_empty(), "no memory is accounted for maps: /proc/self/fdinfo has no memlock");
+    Ok(bytes)
 }
 
-/// The memory of all maps that this process holds, in bytes (`bpf_map_show_fdinfo`). A map that it holds twice
-/// is one.
-fn locked() -> anyhow::Result<u64> {
-    let mut maps = std::collections::BTreeMap::new();
+/// The memory of each map that this process holds, in bytes, by the map's id (`bpf_map_show_fdinfo`).
+fn locked() -> anyhow::Result<BTreeMap<u32, u64>> {
+    let mut maps = BTreeMap::new();
     for file in fs::read_dir("/proc/self/fdinfo").context("reading /proc/self/fdinfo")?.flatten() {
         // The descriptor that the directory is read by is gone again.
         let Ok(text) = fs::read_to_string(file.path()) else { continue };
@@ -77,10 +96,10 @@ fn locked() -> anyhow::Result<u64> {
             line.trim_start_matches(':').trim().parse::<u64>().ok()
         };
         if let (Some(id), Some(bytes)) = (number("map_id"), number("memlock")) {
-            maps.insert(id, bytes);
+            maps.insert(u32::try_from(id)?, bytes);
         }
     }
-    Ok(maps.values().sum())
+    Ok(maps)
 }
 
 /// What a connection takes in the kernel's own table (`nf_conntrack`), without its place in the hash table.
