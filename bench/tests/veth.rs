@@ -15,6 +15,7 @@ fn everybody_forwards_what_is_sent() {
             ("floor/tx", "floor:tx"),
             ("direct/udp4", "lb:maglev"),
             ("tunnel/udp4", "lb:rr"),
+            ("masquerade/udp4", "lb:rr"),
             ("forward/udp4", "kernel"),
             ("masquerade/udp4", "nftables:numgen"),
             ("masquerade/udp4", "nftables:jhash"),

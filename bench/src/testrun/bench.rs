@@ -213,22 +213,23 @@ impl<'a> Round<'a> {
             case,
             target,
             frame: frame(case.content, &to, if opens { SYN } else { ACK }),
-            case_visit: Visit { flows: 1, next: 0, first: CLIENT, is_v6: false, moves: 0 },
-            floor_visit: Visit { flows: 1, next: 0, first: CLIENT, is_v6: false, moves: 0 },
+            case_visit: Visit { flows: 1, next: 0, first: CLIENT, is_v6: false, is_reply: false, moves: 0 },
+            floor_visit: Visit { flows: 1, next: 0, first: CLIENT, is_v6: false, is_reply: false, moves: 0 },
             case_time: Duration::ZERO,
             floor_time: Duration::ZERO,
         };
-        let visit = match case.state {
+        let mut visit = match case.state {
             State::Flooded => round.visit(CROWD_FLOWS, CROWD),
             _ => round.visit(case.flows, CLIENT),
         };
+        visit.is_reply = case.content == Content::Reply;
         (round.case_visit, round.floor_visit) = (visit, visit);
         round
     }
 
     fn visit(&self, flows: u32, first: [u8; 4]) -> Visit {
         let is_v6 = self.case.service.family == Family::V6;
-        Visit { flows, next: 0, first, is_v6, moves: self.case.moves }
+        Visit { flows, next: 0, first, is_v6, is_reply: false, moves: self.case.moves }
     }
 }
 

@@ -79,6 +79,7 @@ impl Case {
             Forward::Direct => (Verdict::DirectRouting, 0),
             Forward::Local => (Verdict::Local, 0),
             Forward::Ipip | Forward::Gue => (Verdict::Tunnel, RESTORE_HEAD),
+            Forward::Masquerade => (Verdict::Masquerade, 0),
         };
         Self {
             name: name.to_owned(),
@@ -116,6 +117,35 @@ impl Case {
         let flooded = |name, flows| Self { state: State::Flooded, ..Self::new(name, PLAIN, flows) };
         cases.push(flooded("direct/tcp4/new/evicting", 1));
         cases.push(flooded("direct/tcp4/flood", most_flows.min(1 << 20)));
+        cases.retain(|case| case.flows <= most_flows);
+        cases
+    }
+
+    /// All cases with at most so many flows where a real server is masqueraded: then every packet that is
+    /// nobody's is asked whether it is from one, so these have tables of their own.
+    pub(super) fn masquerading(most_flows: u32) -> Vec<Self> {
+        // One real server: an answer of each flow is known to be its.
+        let service = Service { forward: Forward::Masquerade, real_servers: 1, ..PLAIN };
+        let v6 = Service { family: Family::V6, ..service };
+        let reply = |name, service, flows| Self {
+            content: Content::Reply,
+            verdict: Verdict::MasqueradeReply,
+            ..Self::new(name, service, flows)
+        };
+        let mut cases = Vec::new();
+        for flows in FLOWS {
+            cases.push(Self::new("masquerade/tcp4/in", service, flows));
+            cases.push(reply("masquerade/tcp4/out", service, flows));
+        }
+        cases.push(Self::new("masquerade/tcp6/in", v6, 1));
+        cases.push(reply("masquerade/tcp6/out", v6, 1));
+        cases.push(Self::opening("masquerade/tcp4/new", service, most_flows.min(1 << 16)));
+        cases.push(Self {
+            state: State::Nothing,
+            is_elsewhere: true,
+            verdict: Verdict::NotServiceAddress,
+            ..Self::new("pass/tcp4/other/masquerading", service, 1)
+        });
         cases.retain(|case| case.flows <= most_flows);
         cases
     }
@@ -256,7 +286,7 @@ mod tests {
     fn no_two_cases_make_the_same_row() {
         for most_flows in [1 << 10, 1 << 22] {
             let mut seen = BTreeSet::new();
-            for case in Case::all(most_flows) {
+            for case in Case::all(most_flows).into_iter().chain(Case::masquerading(most_flows)) {
                 assert!(case.flows.is_power_of_two() && case.flows <= most_flows, "{}", case.label());
                 assert!(seen.insert((case.name.clone(), case.subject(), case.flows)), "{}", case.label());
             }

@@ -30,6 +30,8 @@ pub(crate) enum Content {
     LaterFragment,
     /// ICMP destination unreachable about a segment that the service has sent to the first client.
     IcmpError,
+    /// What the first real server answers the first client, by its own address.
+    Reply,
     /// No IP.
     Arp,
 }
@@ -42,6 +44,8 @@ pub(crate) struct Target {
     /// As in [`lb_common::wire::ServiceKey::address`].
     pub(crate) address: [u8; 16],
     pub(crate) port: u16,
+    /// The first real server's address, likewise.
+    pub(crate) real_server: [u8; 16],
 }
 
 /// The frame; `flags` are TCP's.
@@ -55,7 +59,7 @@ pub(crate) fn frame(content: Content, to: &Target, flags: u8) -> Vec<u8> {
     let payload = match content {
         Content::IcmpError => icmp_error(to),
         Content::LaterFragment => vec![0; 24],
-        _ => transport(to, flags),
+        _ => transport(content, to, flags),
     };
     if to.family == Family::V6 {
         v6(&mut frame, content, to, payload);
@@ -65,8 +69,12 @@ pub(crate) fn frame(content: Content, to: &Target, flags: u8) -> Vec<u8> {
     frame
 }
 
-fn transport(to: &Target, flags: u8) -> Vec<u8> {
-    let mut bytes = [CLIENT_PORT.to_be_bytes(), to.port.to_be_bytes()].concat();
+fn transport(content: Content, to: &Target, flags: u8) -> Vec<u8> {
+    let mut ports = [CLIENT_PORT.to_be_bytes(), to.port.to_be_bytes()];
+    if content == Content::Reply {
+        ports.reverse();
+    }
+    let mut bytes = ports.concat();
     if to.protocol == Protocol::Tcp {
         bytes.extend([0, 0, 0, 0, 0, 0, 0, 0, 0x50, flags]);
         bytes.resize(24, 0);
@@ -79,21 +87,26 @@ fn transport(to: &Target, flags: u8) -> Vec<u8> {
 
 fn v4(frame: &mut Vec<u8>, content: Content, to: &Target, mut payload: Vec<u8>) {
     frame.extend([0x08, 0x00]);
-    let (protocol, source) = match content {
-        Content::IcmpError => (1, ROUTER),
-        _ => (to.protocol as u8, CLIENT),
+    let service = first_four(to.address);
+    let (protocol, source, destination) = match content {
+        Content::IcmpError => (1, ROUTER, service),
+        Content::Reply => (to.protocol as u8, first_four(to.real_server), CLIENT),
+        _ => (to.protocol as u8, CLIENT, service),
     };
-    if content == Content::Whole {
+    if matches!(content, Content::Whole | Content::Reply) {
         payload.resize(FRAME - 34, 0);
         if to.protocol == Protocol::Udp {
             payload[5] = payload.len() as u8;
         }
     }
-    let [a, b, c, d, ..] = to.address;
-    frame.extend(header_v4(protocol, fragment_v4(content), payload.len(), source, [a, b, c, d]));
+    frame.extend(header_v4(protocol, fragment_v4(content), payload.len(), source, destination));
     frame.extend(payload);
     // What is read of a frame is 64 bytes at least.
     frame.resize(frame.len().max(FRAME), 0);
+}
+
+const fn first_four([a, b, c, d, ..]: [u8; 16]) -> [u8; 4] {
+    [a, b, c, d]
 }
 
 /// Identification, flags and offset in eight bytes.
@@ -146,8 +159,13 @@ fn v6(frame: &mut Vec<u8>, content: Content, to: &Target, mut payload: Vec<u8>) 
     payload.splice(..0, extension);
     frame.extend((payload.len() as u16).to_be_bytes());
     frame.extend([next, 64]);
-    frame.extend(mapped(if content == Content::IcmpError { ROUTER } else { CLIENT }));
-    frame.extend(to.address);
+    let (source, destination) = match content {
+        Content::IcmpError => (mapped(ROUTER), to.address),
+        Content::Reply => (to.real_server, mapped(CLIENT)),
+        _ => (mapped(CLIENT), to.address),
+    };
+    frame.extend(source);
+    frame.extend(destination);
     frame.extend(payload);
 }
 

@@ -3,51 +3,17 @@
 //! Each size has tables of its own. They are measured round by round, each size in each round, so that a
 //! curve is no machine's mood.
 
-use anyhow::Context as _;
 use lb_common::director::COMPARED_MAX;
 use lb_user::model::Scheduler;
 
 use super::{
-    bench::{Bench, Figures},
+    Size,
     cases::{Case, PLAIN},
-    tables::{LOOPBACK, Service, Tables},
+    tables::Service,
 };
-use crate::figures::{Plan, Progress, Row};
-
-/// Tables of a size, and what is measured on them.
-struct Size {
-    services: Vec<Service>,
-    cases: Vec<Case>,
-}
-
-pub(super) fn run(plan: Plan) -> anyhow::Result<Vec<Row>> {
-    let mut sizes = Vec::new();
-    for Size { services, cases } in all(plan.most) {
-        let flows = cases.iter().map(|case| case.flows).max().unwrap_or(1);
-        let tables = Tables::new(&services, flows, LOOPBACK)
-            .with_context(|| format!("{} services by {flows} flows", services.len()))?;
-        let figures = vec![Figures::default(); cases.len()];
-        sizes.push((tables, cases, figures));
-    }
-    let mut bench = Bench::new(None)?;
-    let cases: usize = sizes.iter().map(|(_, cases, _)| cases.len()).sum();
-    let mut progress = Progress::new("growth", plan.rounds as usize * cases);
-    for _ in 0..plan.rounds {
-        for (tables, cases, figures) in &mut sizes {
-            for (case, figures) in cases.iter().zip(figures) {
-                progress.step(&case.label());
-                bench.round(case, tables, plan.packets, figures).with_context(|| case.label())?;
-            }
-        }
-    }
-    let rows = sizes.iter().flat_map(|(_, cases, figures)| {
-        cases.iter().zip(figures).map(|(case, figures)| figures.row("growth", case))
-    });
-    Ok(rows.collect())
-}
 
 /// All sizes. What grows, and to what, is the last part of a case's name.
-fn all(most: u32) -> Vec<Size> {
+pub(super) fn sizes(most: u32) -> Vec<Size> {
     let up_to = |sizes: &[u32]| sizes.iter().copied().filter(|&size| size <= most).collect::<Vec<_>>();
     let opened = if most < 1 << 16 { 1 << 10 } else { 1 << 16 };
     let mut all: Vec<Size> = Vec::new();
@@ -93,7 +59,7 @@ mod tests {
     #[test]
     fn every_size_is_a_row_of_its_own_and_says_what_grows() {
         let mut seen = BTreeSet::new();
-        for Size { services, cases } in all(1 << 22) {
+        for Size { services, cases } in sizes(1 << 22) {
             for case in cases {
                 assert!(seen.insert((case.name.clone(), case.subject())), "{}", case.label());
                 assert!(services.contains(&case.service), "{}", case.label());

@@ -66,6 +66,8 @@ pub(super) struct Visit {
     /// The first client, IPv4 or the end of its IPv6 address.
     pub(super) first: [u8; 4],
     pub(super) is_v6: bool,
+    /// Whether the packets are for the clients.
+    pub(super) is_reply: bool,
     /// [`lb_common::wire::RESTORE_HEAD`] and [`lb_common::wire::RESTORE_TAIL`].
     pub(super) moves: u32,
 }
@@ -114,6 +116,7 @@ impl Harness {
             next: visit.next,
             first_address: u32::from_be_bytes(visit.first),
             is_v6: u32::from(visit.is_v6),
+            is_reply: u32::from(visit.is_reply),
             moves: visit.moves,
             length: frame.len() as u32,
             ..bytemuck::Zeroable::zeroed()

@@ -39,7 +39,7 @@ pub fn run(plan: Plan, peer: Option<&Path>) -> anyhow::Result<Vec<Row>> {
 
 /// How the cost of a packet grows: with services, real servers and flows.
 pub fn growth(plan: Plan) -> anyhow::Result<Vec<Row>> {
-    cpu::on_one(|| growth::run(plan))
+    cpu::on_one(|| measure_all("growth", growth::sizes(plan.most), plan, None))
 }
 
 fn measure(plan: Plan, peer: Option<&Path>) -> anyhow::Result<Vec<Row>> {
@@ -48,22 +48,62 @@ fn measure(plan: Plan, peer: Option<&Path>) -> anyhow::Result<Vec<Row>> {
     if peer.is_some() {
         cases.extend(Case::of_peer(most_flows));
     }
-    let mut services: Vec<Service> = Vec::new();
-    for case in &cases {
-        if !services.contains(&case.service) {
-            services.push(case.service);
+    let sizes = vec![Size::of(cases), Size::of(Case::masquerading(most_flows))];
+    measure_all("testrun", sizes, plan, peer)
+}
+
+/// Tables of a size, and what is measured on them.
+struct Size {
+    services: Vec<Service>,
+    cases: Vec<Case>,
+}
+
+impl Size {
+    /// Just what these cases need.
+    fn of(cases: Vec<Case>) -> Self {
+        let mut services: Vec<Service> = Vec::new();
+        for case in &cases {
+            if !services.contains(&case.service) {
+                services.push(case.service);
+            }
         }
+        Self { services, cases }
     }
-    let flows = cases.iter().map(|case| case.flows).max().unwrap_or(1);
+
+    fn tables(&self) -> anyhow::Result<Tables> {
+        let flows = self.cases.iter().map(|case| case.flows).max().unwrap_or(1);
+        // A masqueraded flow has two entries.
+        let entries = if self.services.iter().any(|one| one.forward == Forward::Masquerade) { 2 } else { 1 };
+        Tables::new(&self.services, entries * flows, LOOPBACK)
+            .with_context(|| format!("tables of {} services and {flows} flows", self.services.len()))
+    }
+}
+
+/// Measures every case of every size in each round.
+fn measure_all(
+    suite: &'static str,
+    sizes: Vec<Size>,
+    plan: Plan,
+    peer: Option<&Path>,
+) -> anyhow::Result<Vec<Row>> {
     let mut bench = Bench::new(peer)?;
-    let mut tables = Tables::new(&services, flows, LOOPBACK)?;
-    let mut figures: Vec<Figures> = cases.iter().map(|_| Figures::default()).collect();
-    let mut progress = Progress::new("testrun", plan.rounds as usize * cases.len());
+    let mut all = Vec::new();
+    for size in sizes {
+        let figures = vec![Figures::default(); size.cases.len()];
+        all.push((size.tables()?, size.cases, figures));
+    }
+    let cases: usize = all.iter().map(|(_, cases, _)| cases.len()).sum();
+    let mut progress = Progress::new(suite, plan.rounds as usize * cases);
     for _ in 0..plan.rounds {
-        for (case, figures) in cases.iter().zip(&mut figures) {
-            progress.step(&case.label());
-            bench.round(case, &mut tables, plan.packets, figures).with_context(|| case.label())?;
+        for (tables, cases, figures) in &mut all {
+            for (case, figures) in cases.iter().zip(figures) {
+                progress.step(&case.label());
+                bench.round(case, tables, plan.packets, figures).with_context(|| case.label())?;
+            }
         }
     }
-    Ok(cases.iter().zip(&figures).map(|(case, figures)| figures.row("testrun", case)).collect())
+    let rows = all.iter().flat_map(|(_, cases, figures)| {
+        cases.iter().zip(figures).map(|(case, figures)| figures.row(suite, case))
+    });
+    Ok(rows.collect())
 }

@@ -5,8 +5,8 @@ use aya::programs::ProgramFd;
 use lb_common::{
     verdict::Verdict,
     wire::{
-        Counters, Destination, FORWARD_DIRECT, FORWARD_LOCAL, FORWARD_TUNNEL, Family, Options, OuterHeader,
-        Protocol, ServiceKey, Timeouts,
+        Counters, Destination, FORWARD_DIRECT, FORWARD_LOCAL, FORWARD_MASQUERADE, FORWARD_REPLY,
+        FORWARD_TUNNEL, Family, Options, OuterHeader, Protocol, ServiceKey, Timeouts,
     },
 };
 use lb_user::{
@@ -27,6 +27,7 @@ pub(crate) enum Forward {
     Local,
     Ipip,
     Gue,
+    Masquerade,
 }
 
 /// A service to be measured.
@@ -43,6 +44,8 @@ pub(crate) struct Service {
 pub(crate) struct Tables {
     kernel: KernelDataplane,
     services: Vec<Service>,
+    /// The numbers of all real servers, those of their replies not among them.
+    real_servers: Vec<u32>,
     timeouts: Timeouts,
 }
 
@@ -55,7 +58,10 @@ impl Tables {
         for change in plan(&kernel.held()?, &wanted, |_| 0)? {
             kernel.apply(&change)?;
         }
-        Ok(Self { kernel, services: services.to_vec(), timeouts })
+        let held = kernel.held()?.destinations.into_iter();
+        let real_servers = held.filter(|(_, held)| held.destination.forward != FORWARD_REPLY);
+        let real_servers = real_servers.map(|(number, _)| number).collect();
+        Ok(Self { kernel, services: services.to_vec(), real_servers, timeouts })
     }
 
     /// The program that packets meet first.
@@ -71,6 +77,7 @@ impl Tables {
             protocol: service.protocol,
             address: address(index as u32, service.family),
             port: PORT,
+            real_server: real_server(1),
         }
     }
 
@@ -98,8 +105,7 @@ impl Tables {
 
     /// Connections that were scheduled since the tables were made.
     pub(super) fn connections(&self) -> u64 {
-        let real_servers: u32 = self.services.iter().map(|service| service.real_servers).sum();
-        let counters = (1..=real_servers).map(|number| self.kernel.counters(number));
+        let counters = self.real_servers.iter().map(|&number| self.kernel.counters(number));
         counters.fold(Counters::default(), Counters::plus).connections
     }
 
@@ -152,7 +158,8 @@ fn sizes_for(services: &[Service], flows: u32) -> TableSizes {
     TableSizes {
         flows: flows.max(1_024),
         services: services.len() as u32 + 1,
-        destinations: services.iter().map(|service| service.real_servers).sum::<u32>() + 1,
+        // Masqueraded ones have one more each, for what they answer.
+        destinations: services.iter().map(|service| 2 * service.real_servers).sum::<u32>() + 1,
         ring_slots: slots + 1,
     }
 }
@@ -200,11 +207,18 @@ fn wanted_service(index: u32, service: &Service, interface: u32) -> WantedServic
     }
 }
 
+/// The address of a service's real server of a number: 192.168.0.1 and on, or as many bytes of an IPv6 address.
+fn real_server(host: u32) -> [u8; 16] {
+    let [_, _, high, low] = host.to_be_bytes();
+    let mut address = [0; 16];
+    address[..4].copy_from_slice(&[192, 168, high, low]);
+    address
+}
+
 fn destination(key: ServiceKey, service: &Service, host: u32, interface: u32) -> WantedDestination {
     let [_, _, high, low] = host.to_be_bytes();
+    let address = real_server(host);
     let real_server = std::net::Ipv4Addr::new(192, 168, high, low);
-    let mut address = [0; 16];
-    address[..4].copy_from_slice(&real_server.octets());
     let director = std::net::Ipv4Addr::new(192, 168, 255, 254);
     let (source, end) = match service.family {
         Family::V4 => (director.into(), real_server.into()),
@@ -213,7 +227,7 @@ fn destination(key: ServiceKey, service: &Service, host: u32, interface: u32) ->
     let outer = match service.forward {
         Forward::Ipip => OuterHeader::ipip(source, end, service.family),
         Forward::Gue => OuterHeader::gue(source, end, service.family, 6_080, false),
-        Forward::Direct | Forward::Local => None,
+        Forward::Direct | Forward::Local | Forward::Masquerade => None,
     };
     WantedDestination {
         destination: Destination {
@@ -228,6 +242,7 @@ fn destination(key: ServiceKey, service: &Service, host: u32, interface: u32) ->
                 Forward::Direct => FORWARD_DIRECT,
                 Forward::Local => FORWARD_LOCAL,
                 Forward::Ipip | Forward::Gue => FORWARD_TUNNEL,
+                Forward::Masquerade => FORWARD_MASQUERADE,
             },
             mtu: 1_500,
             outer: outer.unwrap_or_else(bytemuck::Zeroable::zeroed),

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use aya::programs::ProgramFd;
 use lb_common::{
-    verdict::Verdict,
+    verdict::{Action, Verdict},
     wire::{Family, Protocol},
 };
 use lb_user::model::Scheduler;
@@ -18,6 +18,7 @@ pub(super) const TARGET: Target = Target {
     protocol: Protocol::Udp,
     address: [10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     port: 80,
+    real_server: [0; 16],
 };
 
 /// Destination NAT to three real servers, one after the other or by the client's address and port.
@@ -42,7 +43,7 @@ pub(super) fn subjects(wire: &Wire) -> anyhow::Result<Vec<Subject>> {
     let interface = wire.director.interface_index("eth0")?;
     let director = |case, name, scheduler, forward| -> anyhow::Result<_> {
         let service = Service { protocol: Protocol::Udp, scheduler, forward, ..PLAIN };
-        let tables = Tables::new(&[service], 1 << 17, interface)?;
+        let tables = Tables::new(&[service], 1 << 18, interface)?;
         let program = tables.program()?;
         Ok(Subject { case, name, program, tables: Some(tables), is_kernel: false, nat: None })
     };
@@ -58,6 +59,7 @@ pub(super) fn subjects(wire: &Wire) -> anyhow::Result<Vec<Subject>> {
         director(direct, "lb:rr", Scheduler::Rr, Forward::Direct)?,
         director(direct, "lb:maglev", Scheduler::Maglev, Forward::Direct)?,
         director(tunnel, "lb:rr", Scheduler::Rr, Forward::Ipip)?,
+        director("masquerade/udp4", "lb:rr", Scheduler::Rr, Forward::Masquerade)?,
         kernel("kernel", None)?,
         kernel("nftables:numgen", Some(NUMGEN))?,
         kernel("nftables:jhash", Some(JHASH))?,
@@ -97,8 +99,7 @@ impl Subject {
     /// How many the director says that it has forwarded.
     pub(super) fn met(&self) -> Option<u64> {
         let verdicts = self.tables.as_ref()?.counts().verdicts;
-        let [direct, tunnel] =
-            [Verdict::DirectRouting, Verdict::Tunnel].map(|verdict| verdicts.get(verdict.index()).copied());
-        Some(direct.unwrap_or_default() + tunnel.unwrap_or_default())
+        let forwarded = Verdict::ALL.iter().filter(|verdict| verdict.action() == Action::Forward);
+        Some(forwarded.filter_map(|verdict| verdicts.get(verdict.index())).sum())
     }
 }

@@ -19,7 +19,7 @@ pub struct Restore {
     pub mask: u32,
     /// Which flow comes next.
     pub next: u32,
-    /// The first source address, in its last four bytes, as a number.
+    /// The first client's address, in its last four bytes, as a number.
     pub first_address: u32,
     /// Whether the packet is IPv6.
     pub is_v6: u32,
@@ -34,8 +34,8 @@ pub struct Restore {
     /// The one's complement sum of the IPv4 header without checksum and source address, folded, for frames that
     /// a kernel is to accept.
     pub sum: u32,
-    /// Reserved, 0.
-    pub reserved: u32,
+    /// Whether the client, of whom there are many, is the one that the packet is for.
+    pub is_reply: u32,
 }
 
 const _: () = assert!(size_of::<Restore>() == 120);

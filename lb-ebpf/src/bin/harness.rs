@@ -103,13 +103,18 @@ mod programs {
         }
     }
 
-    /// Writes the next flow's source address and port; answers the address.
+    /// Writes the next flow's client and its port; answers the client's address.
     #[inline(always)]
     fn write_next_flow(start: usize, plan: &mut Restore) -> u32 {
         // An odd factor visits every flow once before it comes back, and never in a row.
         let flow = plan.next.wrapping_mul(0x9e37_79b1) & plan.mask;
         plan.next = plan.next.wrapping_add(1);
-        let (at_address, at_port) = if plan.is_v6 == 0 { (26, 34) } else { (34, 54) };
+        let (at_address, at_port) = match (plan.is_v6, plan.is_reply) {
+            (0, 0) => (26, 34),
+            (0, _) => (30, 36),
+            (_, 0) => (34, 54),
+            (_, _) => (50, 56),
+        };
         let address = (plan.first_address + (flow >> 10)).to_be();
         // SAFETY: both lie within the 64 bytes.
         unsafe { ((start + at_address) as *mut u32).write_unaligned(address) };
