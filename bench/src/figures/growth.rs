@@ -55,7 +55,9 @@ fn claim(grows: &str, points: &[(f64, f64)], noise: f64) -> String {
         format!("differs by {:.1} ns {span}, which is within the noise of {noise:.1} ns", high - low)
     } else {
         let slope = (last - first) / (to - from).max(1.0);
-        format!("{first:.1} ns to {last:.1} ns {span}: {slope:.4} ns for each one more")
+        format!(
+            "{first:.1} ns to {last:.1} ns {span}, {low:.1} to {high:.1} ns between: {slope:.4} ns for each one more"
+        )
     }
 }
 
