@@ -13,7 +13,7 @@ use aya::programs::Program;
 use aya_obj::Object;
 use aya_obj::generated::{
     BPF_ADD, BPF_ALU64, BPF_CALL, BPF_DW, BPF_IMM, BPF_JMP, BPF_K, BPF_LD, BPF_LDX, BPF_MOV, BPF_PSEUDO_CALL,
-    BPF_PSEUDO_FUNC, BPF_ST, BPF_STX, BPF_X, bpf_insn,
+    BPF_PSEUDO_FUNC, BPF_ST, BPF_STX, BPF_X, bpf_func_id, bpf_insn,
 };
 use lb_user::dataplane::OBJECT;
 use lb_user::model::TableSizes;
@@ -71,6 +71,11 @@ fn every_program_and_what_it_calls_stay_within_the_stack() {
         let chain = functions.deepest_chain(0, 1);
         let depth: u32 = chain.iter().map(|depth| depth.max(&1).next_multiple_of(STACK_UNIT)).sum();
         let all = functions.starts.len();
+        // Where there is no compiler to machine code, kernels refuse the two together.
+        assert!(
+            all == 1 || !leaves_to_another(instructions),
+            "{name} calls functions, and leaves packets to others"
+        );
         say(&format!(
             "{name}: {depth} bytes of stack of {STACK_MAX} ({chain:?} in the deepest chain, {all} functions)"
         ));
@@ -111,6 +116,12 @@ impl<'a> Functions<'a> {
         chain.extend(below.unwrap_or_default());
         chain
     }
+}
+
+/// Whether a program may leave a packet to another (`bpf_tail_call`).
+fn leaves_to_another(instructions: &[bpf_insn]) -> bool {
+    let calls = instructions.iter().filter(|it| it.code == (BPF_JMP | BPF_CALL) as u8 && it.src_reg() == 0);
+    calls.into_iter().any(|it| it.imm == bpf_func_id::BPF_FUNC_tail_call as i32)
 }
 
 /// The function that an instruction calls, or hands over to be called (`bpf_loop`); where it begins.
