@@ -26,12 +26,19 @@ const LEAST: f64 = 0.1;
 
 /// Measures.
 pub fn run(_: Plan) -> anyhow::Result<Vec<Row>> {
-    let small = TableSizes { flows: 1 << 16, services: 64, destinations: 1 << 10, ring_slots: 1 << 12 };
+    let small = TableSizes {
+        flows: 1 << 16,
+        services: 64,
+        destinations: 1 << 10,
+        ring_slots: 1 << 12,
+        templates: 1 << 10,
+    };
     let larger = [
         ("flow", TableSizes { flows: small.flows + MORE, ..small }),
         ("service", TableSizes { services: small.services + MORE, ..small }),
         ("real-server", TableSizes { destinations: small.destinations + MORE, ..small }),
         ("ring-slot", TableSizes { ring_slots: small.ring_slots + MORE, ..small }),
+        ("template", TableSizes { templates: small.templates + MORE, ..small }),
     ];
     let mut progress = Progress::new("memory", larger.len() + 2);
     progress.step("small tables");

@@ -155,6 +155,14 @@ pub fn hash_of_fragments(datagram: &Datagram, tables: &impl Tables) -> u64 {
     hash_words([a, b, c, d, last.rotate_left(32) | 1 << 30], |index| tables.seed(index))
 }
 
+/// The hash of a template: what counts of a client's address, and the index of its service. No flow has it, and no
+/// fragment.
+#[inline(always)]
+pub fn hash_of_template(client: [u64; 2], is_v6: u32, service: u32, tables: &impl Tables) -> u64 {
+    let last = u64::from(service) << 32 | 1 << 29 | u64::from(is_v6);
+    hash_words([client[0], client[1], 0, 0, last], |index| tables.seed(index))
+}
+
 /// The hash of an IPv4 flow; addresses and ports as they lie in their headers, read as native words.
 ///
 /// Each word is multiplied by a secret odd number, which spreads a difference upwards only: one in the

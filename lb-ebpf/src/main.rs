@@ -20,6 +20,8 @@ mod flow_line;
 #[cfg(target_arch = "bpf")]
 mod functions;
 #[cfg(target_arch = "bpf")]
+mod leave;
+#[cfg(target_arch = "bpf")]
 mod packet;
 #[cfg(target_arch = "bpf")]
 mod tables;
@@ -35,8 +37,9 @@ mod entry {
     use lb_common::net::Packet as _;
     use lb_common::verdict::{Action, Verdict};
 
+    use crate::leave::{Next, is_debugged, leave_to, redirect, tell};
     use crate::packet::XdpPacket;
-    use crate::tables::{KernelTables, Next, is_debugged, jiffies, leave_to, redirect, tell};
+    use crate::tables::{KernelTables, jiffies};
 
     /// Decides about one packet, if the short way can; else it ends in [`director_long_way`].
     #[xdp]

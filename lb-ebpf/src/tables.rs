@@ -1,4 +1,4 @@
-//! The kernel's maps, as `lb-common` reaches them. No map is touched anywhere else.
+//! The kernel's maps, as `lb-common` reaches them. None of them is touched anywhere else.
 //!
 //! Sizes are set by the daemon when it loads the object; what is written here is replaced.
 //! All arrays are mmapable: page-aligned, so that a record of 64 bytes is one cache line, and
@@ -9,19 +9,17 @@ use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use core::ptr::{addr_of, addr_of_mut};
 
 use aya_ebpf::Global;
-use aya_ebpf::bindings::{BPF_F_MMAPABLE, xdp_action};
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, generated::bpf_jiffies64};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, DevMapHash, HashMap, ProgramArray};
-use aya_ebpf::programs::XdpContext;
-use aya_log_ebpf::info;
+use aya_ebpf::maps::{Array, HashMap};
 use lb_common::director::{Entered, Tables, Task};
 use lb_common::sched::Scheduler;
 use lb_common::verdict::{Action, Verdict};
 use lb_common::wire::{
     ADMISSION_WORDS, Connection, Counters, DESTINATION_DOWN, DESTINATION_REMOVED, Destination,
-    DestinationHead, Edit, Layout, Load, Options, Part, Place, RING_CHUNK, RingSpan, Service, ServiceKey,
-    Settings, Tick, VERDICT_SPARE, VERDICT_STRIDE, peer_bit,
+    DestinationHead, Edit, Layout, Load, Options, Part, Persistence, Place, RING_CHUNK, RingSpan, Service,
+    ServiceKey, Settings, Tick, VERDICT_NO_TEMPLATE, VERDICT_SPARE, VERDICT_STRIDE, peer_bit,
 };
 
 use crate::flow_line::{KernelLine, KernelRecord};
@@ -45,11 +43,6 @@ static LOADS: Array<Load> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// By [`Place::index`].
 #[map]
 static CONNECTIONS: Array<[u64; Connection::WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-static INTERFACES: DevMapHash = DevMapHash::with_max_entries(64, 0);
-/// By the numbers of [`Next`].
-#[map]
-static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(16, 0);
 
 // What can't change while the program is loaded is read-only data, which the verifier knows.
 #[unsafe(no_mangle)]
@@ -60,13 +53,16 @@ static OFFSETS: [Global<u64>; 5] = [const { Global::new(0) }; 5];
 #[unsafe(no_mangle)]
 static LINES: Global<u32> = Global::new(1);
 #[unsafe(no_mangle)]
+static TEMPLATE_LINES: Global<u32> = Global::new(1);
+/// Both together.
+#[unsafe(no_mangle)]
+static ALL_LINES: Global<u32> = Global::new(2);
+#[unsafe(no_mangle)]
 static DESTINATION_COUNT: Global<u32> = Global::new(1);
 #[unsafe(no_mangle)]
 static CPUS: Global<u32> = Global::new(1);
 #[unsafe(no_mangle)]
 static TICK_SHIFT: Global<u32> = Global::new(0);
-#[unsafe(no_mangle)]
-static DEBUG: Global<u32> = Global::new(0);
 
 /// The tables of the director that this program was loaded for.
 pub(crate) struct KernelTables {
@@ -158,51 +154,6 @@ fn start<T>(base: *mut u64, part: Part) -> *mut T {
     unsafe { base.byte_add(OFFSETS[part as usize].load() as usize).cast() }
 }
 
-/// The programs that one packet may pass through, by their places in `PROGRAMS`.
-#[derive(Clone, Copy)]
-#[repr(u32)]
-pub(crate) enum Next {
-    LongWay = 0,
-    Open = 1,
-    Forward = 2,
-    Answer = 3,
-    Tell = 4,
-    Choose = 5,
-    Classify = 6,
-    Masquerade = 7,
-}
-
-/// Leaves the packet to another program. Returns only if that is not there.
-#[inline(always)]
-pub(crate) fn leave_to(next: Next, context: &XdpContext, tables: &KernelTables) -> u32 {
-    // SAFETY: the array holds programs for XDP only.
-    unsafe { PROGRAMS.tail_call(context, next as u32) };
-    tables.count(Verdict::Internal);
-    xdp_action::XDP_ABORTED
-}
-
-/// Sends a frame out of another interface. One that the daemon has not entered aborts, which traces.
-#[inline(always)]
-pub(crate) fn redirect(interface: u32) -> u32 {
-    match INTERFACES.redirect(interface, u64::from(xdp_action::XDP_ABORTED)) {
-        Ok(action) | Err(action) => action,
-    }
-}
-
-/// Whether the log is told about every packet. Without it the verifier removes what depends on it.
-#[inline(always)]
-pub(crate) fn is_debugged() -> bool {
-    DEBUG.load() != 0
-}
-
-/// Tells the log about a decision, under the debug switch.
-#[inline(always)]
-pub(crate) fn tell(context: &XdpContext, verdict: u32, interface: u32) {
-    if is_debugged() {
-        info!(context, "verdict {} interface {}", verdict, interface);
-    }
-}
-
 /// The kernel's clock.
 #[inline(always)]
 pub(crate) fn jiffies() -> u64 {
@@ -260,8 +211,13 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn template_lines(&self) -> u32 {
+        TEMPLATE_LINES.load()
+    }
+
+    #[inline(always)]
     fn line(&self, index: u32) -> Option<KernelLine> {
-        self.record(Part::Flows, index, LINES.load()).map(KernelLine::at)
+        self.record(Part::Flows, index, ALL_LINES.load()).map(KernelLine::at)
     }
 
     #[inline(always)]
@@ -296,6 +252,27 @@ impl Tables for KernelTables {
                 (addr_of!((*service).scheduler).read_volatile(), addr_of!((*service).flags).read_volatile())
             };
             (Scheduler::from_number(scheduler).unwrap_or(Scheduler::Rr), flags)
+        })
+    }
+
+    #[inline(always)]
+    fn persistence(&self, service: u32) -> Persistence {
+        SERVICES.get_ptr(service).map_or(Persistence::NONE, |service| {
+            // SAFETY: the value lives as long as the map. Half changed, it makes a template that nobody finds.
+            unsafe { addr_of!((*service).persistence).read_volatile() }
+        })
+    }
+
+    #[inline(always)]
+    fn serves(&self, number: u32, service: u32) -> bool {
+        let Some(service) = SERVICES.get_ptr(service) else {
+            return false;
+        };
+        // SAFETY: the value lives as long as the map; a service's key is written before packets know it.
+        let key: [u64; 3] = unsafe { addr_of!((*service).key).cast::<[u64; 3]>().read_volatile() };
+        self.destination(number).is_some_and(|destination| {
+            let [a, b, c]: [u64; 3] = bytemuck::cast(destination.service);
+            (a ^ key[0]) | (b ^ key[1]) | (c ^ key[2]) == 0
         })
     }
 
@@ -343,9 +320,12 @@ impl Tables for KernelTables {
         destination: u32,
         first: u32,
         instead: u64,
-        _connection: &Connection,
+        connection: &Connection,
     ) -> Entered {
-        // The connection is the task's, which the function finds by itself.
+        // The connection is the task's, which the function finds by itself: so it has to lie there by then, and
+        // the compiler doesn't know that this would read it.
+        // SAFETY: one instruction that does nothing; what it might have done is the point.
+        unsafe { asm!("{0} = {0}", in(reg) connection, options(nostack, preserves_flags)) };
         Entered::from_word(director_insert(hash, destination, first, instead))
     }
 
@@ -432,6 +412,11 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn jiffies(&self) -> u64 {
+        jiffies()
+    }
+
+    #[inline(always)]
     fn count(&self, verdict: Verdict) {
         self.increment_row(verdict.index());
     }
@@ -459,6 +444,11 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn count_eviction(&self, state: u32) {
         self.increment_row(Verdict::COUNT + (state >> Tick::BITS) as usize);
+    }
+
+    #[inline(always)]
+    fn count_no_template(&self) {
+        self.increment_row(VERDICT_NO_TEMPLATE);
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
@@ -111,6 +111,7 @@ impl Default for Timeouts {
 ///
 /// The defaults are [`lb_common::wire::Options::DEFAULT`], which says why they are not all IPVS's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a sysctl of its own")]
 pub struct Connections {
     /// What a SYN on a connection that is over does; 0: it stays with its real server, 1: it chooses anew after
     /// TIME_WAIT and CLOSE, 2 and 3: after FIN_WAIT, too.
@@ -121,19 +122,29 @@ pub struct Connections {
     pub sloppy_tcp: bool,
     /// Whether any SCTP packet opens a connection.
     pub sloppy_sctp: bool,
+    /// Whether a real server of weight 0 loses the clients that persistent services remember for it.
+    pub expire_quiescent_template: bool,
 }
 
 impl Default for Connections {
     fn default() -> Self {
-        Self { conn_reuse_mode: 2, expire_nodest_conn: true, sloppy_tcp: false, sloppy_sctp: false }
+        Self {
+            conn_reuse_mode: 2,
+            expire_nodest_conn: true,
+            sloppy_tcp: false,
+            sloppy_sctp: false,
+            expire_quiescent_template: false,
+        }
     }
 }
 
 impl Connections {
     /// As the tables have them.
     pub const fn options(self) -> Options {
-        let Self { conn_reuse_mode, expire_nodest_conn, sloppy_tcp, sloppy_sctp } = self;
+        let Self { conn_reuse_mode, expire_nodest_conn, sloppy_tcp, sloppy_sctp, expire_quiescent_template } =
+            self;
         Options::new(conn_reuse_mode, expire_nodest_conn, sloppy_tcp, sloppy_sctp)
+            .with_expire_quiescent_template(expire_quiescent_template)
     }
 }
 
@@ -148,11 +159,19 @@ pub struct TableSizes {
     pub destinations: u32,
     /// Slots of all services' rings together, 1 to 67,108,864; see [`VirtualService::ring_slots`].
     pub ring_slots: u32,
+    /// Clients that persistent services remember, counted once for each service; 1,024 to 15,000,000.
+    pub templates: u32,
 }
 
 impl Default for TableSizes {
     fn default() -> Self {
-        Self { flows: 1_000_000, services: 1_024, destinations: 16_384, ring_slots: 1_048_576 }
+        Self {
+            flows: 1_000_000,
+            services: 1_024,
+            destinations: 16_384,
+            ring_slots: 1_048_576,
+            templates: 65_536,
+        }
     }
 }
 
@@ -193,6 +212,8 @@ pub struct VirtualService {
     pub ring_size: RingSize,
     /// Whether every datagram is scheduled for itself, and no connection is kept; UDP only.
     pub one_packet: bool,
+    /// Whether a client's connections go to one real server; never with [`Self::one_packet`].
+    pub persistence: Option<Persistence>,
     /// How real servers are found to be up; `None`: they always are.
     pub check: Option<Check>,
     /// In the order of the file, at most [`REAL_SERVERS_MAX`]; no (address, port) twice.
@@ -235,6 +256,52 @@ pub struct SchedulerFlags {
     pub port: bool,
     /// Whose real server takes nothing new is given another one: `sh-fallback`, `mh-fallback`.
     pub fallback: bool,
+}
+
+/// For how long a client is remembered, and who counts as one; ipvsadm(8), `--persistent` and `--netmask`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Persistence {
+    /// From a client's last new connection on, and at any rate while it has connections. Whole seconds, 1 s to
+    /// 31 days.
+    pub timeout: Duration,
+    /// Which bits of an address make a client.
+    pub netmask: Netmask,
+}
+
+impl Persistence {
+    /// What ipvsadm takes where it is told no other one. (Its manual page says 300 s; it is the program that counts,
+    /// ipvsadm 1.31.)
+    pub const TIMEOUT: Duration = Duration::from_secs(360);
+}
+
+/// The bits of a client's address that count, not none of them, of the family of the service's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Netmask {
+    /// Those that are set; they need not be in a row.
+    V4(Ipv4Addr),
+    /// So many from the first on, 1 to 128.
+    V6(u8),
+}
+
+impl Netmask {
+    /// All bits: every address is a client of its own.
+    pub const fn whole(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4(Ipv4Addr::BROADCAST),
+            IpAddr::V6(_) => Self::V6(128),
+        }
+    }
+
+    /// The mask in the order of the wire, IPv4's in the first four bytes, the others zero.
+    pub fn bytes(self) -> [u8; 16] {
+        match self {
+            Self::V4(mask) => {
+                let [a, b, c, d] = mask.octets();
+                [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+            }
+            Self::V6(bits) => u128::MAX.unbounded_shl(128 - u32::from(bits.min(128))).to_be_bytes(),
+        }
+    }
 }
 
 /// A host that answers for a virtual service.
@@ -362,6 +429,7 @@ mod tests {
             scheduler_flags: SchedulerFlags::default(),
             ring_size: RingSize::default(),
             one_packet: false,
+            persistence: None,
             check: None,
             real_servers,
         }
@@ -383,6 +451,16 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_tables() {
         assert_eq!(Connections::default().options(), Options::DEFAULT);
+    }
+
+    #[test]
+    fn a_netmask_is_the_bits_that_count() {
+        let bytes = |netmask: Netmask| u128::from_be_bytes(netmask.bytes());
+        assert_eq!(bytes(Netmask::V4(Ipv4Addr::new(255, 255, 0, 255))), 0xffff_00ff << 96);
+        assert_eq!(bytes(Netmask::V6(1)), 1 << 127);
+        assert_eq!(bytes(Netmask::V6(64)), u128::from(u64::MAX) << 64);
+        assert_eq!(bytes(Netmask::V6(128)), u128::MAX);
+        assert_eq!(bytes(Netmask::whole(IpAddr::from([10, 0, 0, 1]))), u128::from(u32::MAX) << 96);
     }
 
     #[test]

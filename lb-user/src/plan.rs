@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytemuck::Zeroable as _;
 use lb_common::wire::{
     Admission, DESTINATION_DOWN, DESTINATION_PAIRED, DESTINATION_REMOVED, DESTINATION_REPLY, Destination,
-    DestinationHead, FORWARD_MASQUERADE, FORWARD_REPLY, Family, Options, RingSpan, SERVICE_FALLBACK,
-    SERVICE_ONE_PACKET, SERVICE_PORT, Service, ServiceKey, Timeouts, admission_bit_v4, admission_bit_v6,
+    DestinationHead, FORWARD_MASQUERADE, FORWARD_REPLY, Family, Options, Persistence, RingSpan,
+    SERVICE_FALLBACK, SERVICE_ONE_PACKET, SERVICE_PERSISTENT, SERVICE_PORT, Service, ServiceKey, Timeouts,
+    admission_bit_v4, admission_bit_v6,
 };
 
 use crate::dataplane::{Change, Held, HeldDestination};
@@ -48,6 +49,8 @@ pub struct WantedService {
     pub flags: SchedulerFlags,
     /// Whether every datagram is scheduled for itself (`ipvsadm -o`).
     pub one_packet: bool,
+    /// How it remembers clients (`ipvsadm -p`).
+    pub persistence: Persistence,
     /// How many slots mh and maglev have; others don't ask.
     pub ring_size: RingSize,
     /// What maglev's ring is made with; others don't ask.
@@ -57,13 +60,14 @@ pub struct WantedService {
 }
 
 impl WantedService {
-    /// One without flags, its ring of the usual size, made with [`MAGLEV_SEED`].
+    /// One without flags and persistence, its ring of the usual size, made with [`MAGLEV_SEED`].
     pub fn new(key: ServiceKey, scheduler: Scheduler, destinations: Vec<WantedDestination>) -> Self {
         Self {
             key,
             scheduler,
             flags: SchedulerFlags::default(),
             one_packet: false,
+            persistence: Persistence::NONE,
             ring_size: RingSize::default(),
             seed: MAGLEV_SEED,
             destinations,
@@ -204,12 +208,26 @@ impl<'a> Plan<'a> {
         let Some(index) = index else {
             let index = self.free_index()?;
             let ring = self.write_ring(ring)?.to_word();
-            let service = Service { ring, picks: 0, key: wanted.key, scheduler, flags, reserved: [0; 22] };
+            let service = Service {
+                ring,
+                picks: 0,
+                key: wanted.key,
+                scheduler,
+                flags,
+                reserved: [0; 22],
+                persistence: wanted.persistence,
+                reserved_end: [0; 40],
+            };
             self.rings.push(Change::PutService { index, service });
             self.rings.push(Change::AddKey(wanted.key, index));
             return Ok(());
         };
         let held = &self.held.services[&index];
+        if held.persistence != wanted.persistence {
+            // In front of the flag that lets packets ask for it.
+            let persistence = wanted.persistence;
+            self.rings.push(Change::SetPersistence { index, persistence });
+        }
         if held.ring == ring && held.scheduler == scheduler && held.flags == flags {
             return Ok(());
         }
@@ -360,6 +378,7 @@ const fn flag_bits(service: &WantedService) -> u8 {
     (if port { SERVICE_PORT } else { 0 })
         | (if fallback { SERVICE_FALLBACK } else { 0 })
         | (if service.one_packet { SERVICE_ONE_PACKET } else { 0 })
+        | (if service.persistence.is_some() { SERVICE_PERSISTENT } else { 0 })
 }
 
 fn admission(keys: &BTreeSet<ServiceKey>) -> Admission {

@@ -16,6 +16,7 @@ mod common {
     pub(crate) mod parameter;
     pub(crate) mod report;
     pub(crate) mod services;
+    pub(crate) mod templates;
     pub(crate) mod traffic;
     pub(crate) mod twins;
 }
@@ -26,9 +27,9 @@ use std::time::Instant;
 
 use fastrand::Rng;
 use lb_common::verdict::{Action, Verdict};
-use lb_common::wire::{Line, Options, State, entry_destination};
-use lb_user::dataplane::Dataplane as _;
-use lb_user::model::{ForwardMethod, RingSize, Scheduler, SchedulerFlags, TableSizes, Tunnel};
+use lb_common::wire::{Family, Line, Options, Persistence, ServiceKey, State, entry_destination};
+use lb_user::dataplane::{Dataplane as _, clock};
+use lb_user::model::{ForwardMethod, Netmask, RingSize, Scheduler, SchedulerFlags, TableSizes, Tunnel};
 use lb_user::plan::{Health, Wanted, WantedService, free};
 
 use common::datagram::{DIRECTOR, ROUTER, SCTP, TCP, UDP};
@@ -39,6 +40,7 @@ use common::judge_masquerade::{self, Rewritten, rewritten};
 use common::parameter::number;
 use common::report::say;
 use common::services::{Endpoint, MTU, RealServer, director_on, tunnels_from};
+use common::templates::end_templates;
 use common::traffic::Traffic;
 use common::twins::{Fate, Twins};
 
@@ -59,8 +61,8 @@ fn a_million_packets_meet_the_same_fate_on_the_host_and_in_the_kernel() {
     let mut evictions = [0; State::NUMBERS];
     let mut freed = 0;
     let mut outputs = BTreeMap::new();
-    for (part, flows) in [(0, 8_192), (1, 1)] {
-        let sizes = TableSizes { flows, services: 16, destinations: 1_024, ring_slots: 65_536 };
+    for (part, flows, templates) in [(0, 8_192, 1_024), (1, 1, 8)] {
+        let sizes = TableSizes { flows, services: 16, destinations: 1_024, ring_slots: 65_536, templates };
         let mut twins = Twins::new(&sizes);
         freed += run(&mut twins, seed + part, packets / 2, &mut outputs);
         for &verdict in Verdict::ALL {
@@ -96,10 +98,10 @@ fn a_million_packets_meet_the_same_fate_on_the_host_and_in_the_kernel() {
         }
         let missing: Vec<_> = OUTPUTS.iter().filter(|output| !outputs.contains_key(**output)).collect();
         assert_eq!(missing, [&""; 0], "outputs that no packet became");
-        for proven in [State::Established, State::Udp, State::SctpEstablished] {
+        for proven in [State::Established, State::Udp, State::SctpEstablished, State::TemplateHeld] {
             assert_eq!(evictions[proven as usize], 0, "{} is never displaced", proven.label());
         }
-        for state in [State::SynReceived, State::UdpNew, State::Close, State::SctpInit] {
+        for state in [State::SynReceived, State::UdpNew, State::Close, State::SctpInit, State::Template] {
             assert!(evictions[state as usize] > 0, "no {} was displaced", state.label());
         }
     }
@@ -116,6 +118,9 @@ fn run(twins: &mut Twins, seed: u64, packets: u64, outputs: &mut BTreeMap<&str, 
             twins.assert_same_tables();
             if random.bool() {
                 freed += free_destinations(twins);
+            }
+            if random.u8(..8) == 0 {
+                end_templates(twins);
             }
             let wanted;
             (configured, wanted) = config(&mut random, &pool);
@@ -316,13 +321,26 @@ fn config(random: &mut Rng, pool: &[Endpoint]) -> (Vec<Endpoint>, Wanted) {
             real_servers.into_iter().map(|number| real_server(random, service, number).wanted(service));
         let service = WantedService::new(service.key(), scheduler, destinations.collect());
         let one_packet = service.key.protocol == UDP && random.u8(..4) == 0;
-        WantedService { flags, ring_size, one_packet, ..service }
+        let persistence = if one_packet { Persistence::NONE } else { persistence(random, service.key) };
+        WantedService { flags, ring_size, one_packet, persistence, ..service }
     });
     let services = services.collect();
     let peers = if random.bool() { BTreeSet::from(PEERS) } else { BTreeSet::from([PEERS[0]]) };
-    let options = Options::new(random.u32(..4), random.u8(..3) > 0, random.u8(..8) == 0, random.u8(..8) == 0);
+    let options = Options::new(random.u32(..4), random.u8(..3) > 0, random.u8(..8) == 0, random.u8(..8) == 0)
+        .with_expire_quiescent_template(random.bool());
     let interfaces = BTreeSet::from([1, 2, 3]);
     (configured, Wanted { services, peers, interfaces, timeouts: timeouts(), options })
+}
+
+/// Every other service is persistent, and its clients are networks of any size.
+fn persistence(random: &mut Rng, service: ServiceKey) -> Persistence {
+    let mask = match service.family() {
+        Family::V4 => Netmask::V4([u32::MAX, u32::MAX, 0xffff_fffc, 0xff][random.usize(..4)].into()),
+        Family::V6 => Netmask::V6([128, 128, 126, 64][random.usize(..4)]),
+    };
+    // No end that a test could come to see: it would be a jiffy's matter who does.
+    let timeout = random.u32(1..=31 * 24) * 3_600;
+    if random.bool() { Persistence::new(timeout, mask.bytes(), clock()) } else { Persistence::NONE }
 }
 
 /// All that are offered.

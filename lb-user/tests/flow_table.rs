@@ -290,7 +290,7 @@ fn a_million_flows() -> TableSizes {
 }
 
 fn small(flows: u32) -> MemoryDataplane {
-    let tables = TableSizes { flows, services: 4, destinations: 16, ring_slots: 256 };
+    let tables = TableSizes { flows, services: 4, destinations: 16, ring_slots: 256, templates: 1 };
     let mut host = MemoryDataplane::new(sizes(&tables).settings());
     configure(&mut host);
     host

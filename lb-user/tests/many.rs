@@ -62,7 +62,8 @@ fn service(scheduler: Scheduler, heavy: u16) -> WantedService {
 fn all_real_servers_are_compared_however_many() {
     common::interfaces::enter_namespace();
     let last = COMPARED_MAX as u16;
-    let tables = TableSizes { flows: 1_024, services: 1, destinations: 2_048, ring_slots: 4_096 };
+    let tables =
+        TableSizes { flows: 1_024, services: 1, destinations: 2_048, ring_slots: 4_096, templates: 1 };
     for (scheduler, heavy, expected) in [
         // The last one added is looked at first, and stays unless another one is better: the first added is.
         (Scheduler::Lc, 1, [last, last - 1, last - 2]),

@@ -16,6 +16,7 @@ mod common {
     pub(crate) mod judge_masquerade;
     pub(crate) mod report;
     pub(crate) mod services;
+    pub(crate) mod templates;
     pub(crate) mod twins;
 }
 
@@ -36,6 +37,7 @@ use common::judge::{Around, AroundKind, Told};
 use common::judge_masquerade::{self, Rewritten, rewritten};
 use common::report::say;
 use common::services::{RealServer, address_bytes, director_on, tunnels_from};
+use common::templates::end_templates;
 use common::twins::{Fate, Twins};
 
 #[derive(Deserialize)]
@@ -63,6 +65,7 @@ struct ConnectionOptions {
     expire_nodest_conn: Option<bool>,
     sloppy_tcp: Option<bool>,
     sloppy_sctp: Option<bool>,
+    expire_quiescent_template: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +83,8 @@ struct Vector {
     config: String,
     /// For how many connections there is room; 1: 16 lines of five.
     flows: Option<u32>,
+    /// For how many templates; 1: one line of five.
+    templates: Option<u32>,
     steps: Vec<Step>,
     /// What each real server has in the end, by service and address.
     #[serde(default)]
@@ -105,6 +110,9 @@ struct Step {
     order: Option<String>,
     /// The same, with source addresses from the packet's on.
     clients: Option<String>,
+    /// The time of all templates is over, to the second, and nobody has looked at them yet.
+    #[serde(default)]
+    end_templates: bool,
     /// Connections with ports from the packet's on are established until one is not sent.
     #[serde(default)]
     fill: bool,
@@ -150,7 +158,8 @@ fn every_vector_ends_as_its_file_says_on_the_host_and_in_the_kernel() {
 fn run(configs: &BTreeMap<String, Config>, vector: &Vector) -> BTreeSet<Verdict> {
     let config = |name: &String| configs.get(name).unwrap_or_else(|| panic!("there is no config {name:?}"));
     let flows = vector.flows.unwrap_or(1_024);
-    let sizes = TableSizes { flows, services: 16, destinations: 64, ring_slots: 16_384 };
+    let templates = vector.templates.unwrap_or(1_024);
+    let sizes = TableSizes { flows, services: 16, destinations: 64, ring_slots: 16_384, templates };
     let mut twins = Twins::new(&sizes);
     let mut current = config(&vector.config);
     twins.apply(&wanted(current));
@@ -159,6 +168,9 @@ fn run(configs: &BTreeMap<String, Config>, vector: &Vector) -> BTreeSet<Verdict>
         if let Some(name) = &step.config {
             current = config(name);
             twins.apply(&wanted(current));
+        }
+        if step.end_templates {
+            end_templates(&mut twins);
         }
         let Some(line) = &step.packet else { continue };
         let mut send = |line: &str| {
@@ -316,11 +328,11 @@ fn counters(twins: &Twins, name: &str) -> Counters {
 fn wanted(config: &Config) -> Wanted {
     let services = config.services.iter().map(|service| {
         let (endpoint, scheduling) = common::describe::service(&service.service);
-        let Scheduling { scheduler, flags, ring_size, one_packet } = scheduling;
+        let Scheduling { scheduler, flags, ring_size, one_packet, persistence } = scheduling;
         let servers = service.real_servers.iter().map(|line| common::describe::real_server(line));
         let destinations = servers.map(|server| server.wanted(&endpoint)).collect();
         let service = WantedService::new(endpoint.key(), scheduler, destinations);
-        WantedService { flags, ring_size, one_packet, ..service }
+        WantedService { flags, ring_size, one_packet, persistence, ..service }
     });
     Wanted {
         services: services.collect(),
@@ -338,6 +350,9 @@ fn options(options: &ConnectionOptions) -> Options {
         expire_nodest_conn: options.expire_nodest_conn.unwrap_or(defaults.expire_nodest_conn),
         sloppy_tcp: options.sloppy_tcp.unwrap_or(defaults.sloppy_tcp),
         sloppy_sctp: options.sloppy_sctp.unwrap_or(defaults.sloppy_sctp),
+        expire_quiescent_template: options
+            .expire_quiescent_template
+            .unwrap_or(defaults.expire_quiescent_template),
     }
     .options()
 }

@@ -161,6 +161,7 @@ fn sizes_for(services: &[Service], flows: u32) -> TableSizes {
         // Masqueraded ones have one more each, for what they answer.
         destinations: services.iter().map(|service| 2 * service.real_servers).sum::<u32>() + 1,
         ring_slots: slots + 1,
+        templates: 1_024,
     }
 }
 

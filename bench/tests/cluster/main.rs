@@ -5,6 +5,7 @@
 //! tunnel          likewise behind routers, and what is too big is said to its sender
 //! masquerade      under the real server's address and port, and back on the client's own line
 //! schedulers      whom each scheduler picks, as Linux did
+//! persistence     a client's requests reach one real server, until it is forgotten
 //! survival        reload, crash and death cost no connection and no datagram
 //! refusal         what is wrong is said in one line, and nothing changes; stop leaves nothing
 //! two_directors   co-located directors schedule no packet twice
@@ -20,6 +21,7 @@ mod capture;
 mod config;
 mod direct_routing;
 mod masquerade;
+mod persistence;
 mod refusal;
 mod schedulers;
 mod survival;

@@ -6,10 +6,11 @@
 use super::answer::or_answer;
 use super::choose::next_in_ring;
 use super::fault::{fault, no_connection};
+use super::persist;
 use super::{Step, Tables, Task};
 use crate::sched::Shape;
 use crate::verdict::{Action, Verdict};
-use crate::wire::{DESTINATION_KERNEL, SERVICE_ONE_PACKET};
+use crate::wire::{DESTINATION_KERNEL, SERVICE_ONE_PACKET, SERVICE_PERSISTENT};
 
 /// What a choice is for, in [`Task`]: a connection that is to be entered, or this packet alone.
 pub(super) const CONNECTION: u32 = 1;
@@ -34,13 +35,17 @@ fn begin<T: Tables>(tables: &T, task: &mut Task) -> Result<Step, Verdict> {
     if !flow.may_open(tables.options()) {
         return Err(no_connection(flow));
     }
+    task.service = service;
+    let (scheduler, flags) = tables.scheduler(service);
+    task.is_new = if flags & SERVICE_ONE_PACKET == 0 { CONNECTION } else { ONE_PACKET };
+    // Before the ring: who is known goes to a real server of weight 0, too, which stands in none.
+    if flags & SERVICE_PERSISTENT != 0 && persist::follow(tables, task) {
+        return Ok(Step::Open);
+    }
     let ring = tables.ring(service);
     if ring.slots == 0 {
         return Err(Verdict::NoDestination);
     }
-    task.service = service;
-    let (scheduler, flags) = tables.scheduler(service);
-    task.is_new = if flags & SERVICE_ONE_PACKET == 0 { CONNECTION } else { ONE_PACKET };
     if scheduler.shape() != Shape::Ring {
         return Ok(Step::Choose);
     }

@@ -5,7 +5,7 @@
 //! compare-and-exchange, so that whoever changes a state is the one who counts it.
 
 use super::state::{Direction, next_state};
-use super::{Entered, FlowLine, Record, Tables, pair};
+use super::{Entered, FlowLine, Record, Tables, pair, persist};
 use crate::flow::Flow;
 use crate::wire::{
     BUSY, Connection, DESTINATION_PAIRED, DESTINATION_REPLY, EMPTY, LINE_SLOTS, Place, State, Tick, entry,
@@ -31,6 +31,44 @@ impl<L> Found<L> {
     }
 }
 
+/// The lines of the flow table that something may stand in: those of flows, or those of templates, so that neither
+/// takes the other's place.
+#[derive(Clone, Copy)]
+pub(super) struct Region {
+    first: u32,
+    lines: u32,
+}
+
+impl Region {
+    #[inline(always)]
+    fn flows<T: Tables>(tables: &T) -> Self {
+        Self { first: 0, lines: tables.lines() }
+    }
+
+    #[inline(always)]
+    pub(super) fn templates<T: Tables>(tables: &T) -> Self {
+        Self { first: tables.lines(), lines: tables.template_lines() }
+    }
+
+    /// That of a state word. Arithmetic: to the verifier a branch would be two tables.
+    #[inline(always)]
+    fn of<T: Tables>(tables: &T, word: u32) -> Self {
+        let (is_template, lines) = (State::template(word), tables.lines());
+        let difference = tables.template_lines().wrapping_sub(lines);
+        Self { first: lines * is_template, lines: lines.wrapping_add(difference.wrapping_mul(is_template)) }
+    }
+
+    /// The numbers of the two lines that a hash may stand in.
+    #[inline(always)]
+    fn line_numbers(self, hash: u64) -> (u32, u32) {
+        let lines = u64::from(self.lines);
+        // Multiply and shift: any number of lines, and no division.
+        let first = ((hash & 0xffff_ffff) * lines) >> 32;
+        let second = ((hash >> 32) * lines) >> 32;
+        (self.first + first as u32, self.first + second as u32)
+    }
+}
+
 /// The entry of a flow, if it has one that has not expired.
 #[inline(always)]
 pub fn find<T: Tables>(tables: &T, hash: u64) -> Option<Found<T::Line>> {
@@ -42,7 +80,19 @@ pub fn find<T: Tables>(tables: &T, hash: u64) -> Option<Found<T::Line>> {
 // away, which the verifier refuses.
 #[inline(always)]
 pub(super) fn look_up<T: Tables>(tables: &T, hash: u64) -> Option<Found<T::Line>> {
-    let (first, second) = line_numbers(tables, hash);
+    look_up_among(tables, Region::flows(tables), hash)
+}
+
+/// As [`find`], among the lines of a region.
+#[inline(always)]
+pub(super) fn find_among<T: Tables>(tables: &T, region: Region, hash: u64) -> Option<Found<T::Line>> {
+    look_up_among(tables, region, hash).filter(Found::is_there)
+}
+
+/// As [`look_up`], likewise.
+#[inline(always)]
+pub(super) fn look_up_among<T: Tables>(tables: &T, region: Region, hash: u64) -> Option<Found<T::Line>> {
+    let (first, second) = region.line_numbers(hash);
     let mut found = find_in(tables, first, hash)?;
     if found.entry == EMPTY {
         found = find_in(tables, second, hash)?;
@@ -71,7 +121,7 @@ pub(super) fn refresh<T: Tables>(
         return;
     }
     let new = next_state(found.state, flow, direction(flags), |word| tables.forget(word));
-    let word = new | State::None.at(found.now);
+    let word = tables.forget(new | State::None.at(found.now));
     if word == found.state {
         return;
     }
@@ -81,6 +131,9 @@ pub(super) fn refresh<T: Tables>(
     }
     // If another CPU was faster, the word is as good as ours.
     change_state(tables, found.line, found.place.slot(), found.entry, found.state, word);
+    if State::is_proven(word) && !State::is_proven(found.state) {
+        persist::hold(tables, found.place, entry_destination(found.entry));
+    }
     if flags & DESTINATION_PAIRED != 0 {
         pair::follow(tables, found.place, word, flags, connection);
     }
@@ -146,9 +199,9 @@ fn take_state<L: FlowLine>(line: L, slot: usize, state: u32) -> u32 {
     before
 }
 
-/// Enters a flow or a datagram's fragments.
+/// Enters a flow, a datagram's fragments or a template.
 ///
-/// `first` is the state word that the entry begins with, its time aside. `instead` is the entry of the same
+/// `first` is the state word that the entry begins with, its time counted from now. `instead` is the entry of the same
 /// flow that it replaces, or [`EMPTY`]. Without one it takes a free or expired slot of the emptier of its two
 /// lines, or else the longest idle connection that has not proven itself. A proven one is never replaced:
 /// then there is no room.
@@ -176,15 +229,16 @@ fn enter<T: Tables>(
     connection: &Connection,
 ) -> Option<Entered> {
     let now = tables.now();
-    let state = first | State::None.at(now);
+    let state = State::later(first, now);
+    let region = Region::of(tables, first);
     let ours = entry(tag_of(hash), destination);
     let Claim { line, place, before } = if instead == EMPTY {
-        claim(tables, hash, now)?
+        claim(tables, region, hash, now)?
     } else {
-        let found = find(tables, hash)?;
+        let found = find_among(tables, region, hash)?;
         if found.entry != instead || !found.line.exchange_entry(found.place.slot(), found.entry, BUSY) {
             // Another CPU has replaced it for the same reason: its choice stands.
-            return find(tables, hash)
+            return find_among(tables, region, hash)
                 .map(|winner| Entered { number: entry_destination(winner.entry), place: 0 });
         }
         Claim { line: found.line, place: found.place, before: found.entry }
@@ -202,7 +256,7 @@ fn enter<T: Tables>(
     // By compare-and-exchange, though nobody else writes a claimed slot: it is also the barrier that a
     // store is not, between our entry and what `settle` reads.
     line.exchange_entry(slot, BUSY, ours);
-    let settled = settle(tables, hash, now)?;
+    let settled = settle(tables, region, hash, now)?;
     if settled != ours && settled != EMPTY {
         return Some(Entered { number: entry_destination(settled), place: 0 });
     }
@@ -217,8 +271,8 @@ fn enter<T: Tables>(
 /// Of any two CPUs at least one sees the other's entry here, whichever stands first, so each takes
 /// away all others and not only its own. Returns the entry that stays, or [`EMPTY`].
 #[inline(always)]
-fn settle<T: Tables>(tables: &T, hash: u64, now: Tick) -> Option<u64> {
-    let (first, second) = line_numbers(tables, hash);
+fn settle<T: Tables>(tables: &T, region: Region, hash: u64, now: Tick) -> Option<u64> {
+    let (first, second) = region.line_numbers(hash);
     let mut stays = EMPTY;
     for number in [first, second] {
         let line = tables.line(number)?;
@@ -245,11 +299,7 @@ fn settle<T: Tables>(tables: &T, hash: u64, now: Tick) -> Option<u64> {
 /// The numbers of the two lines that a flow may stand in.
 #[inline(always)]
 pub(super) fn line_numbers<T: Tables>(tables: &T, hash: u64) -> (u32, u32) {
-    let lines = u64::from(tables.lines());
-    // Multiply and shift: any number of lines, and no division.
-    let first = ((hash & 0xffff_ffff) * lines) >> 32;
-    let second = ((hash >> 32) * lines) >> 32;
-    (first as u32, second as u32)
+    Region::flows(tables).line_numbers(hash)
 }
 
 #[inline(always)]
@@ -277,8 +327,8 @@ struct Claim<L> {
 
 /// Claims a slot for a new flow.
 #[inline(always)]
-fn claim<T: Tables>(tables: &T, hash: u64, now: Tick) -> Option<Claim<T::Line>> {
-    let (first, second) = line_numbers(tables, hash);
+fn claim<T: Tables>(tables: &T, region: Region, hash: u64, now: Tick) -> Option<Claim<T::Line>> {
+    let (first, second) = region.line_numbers(hash);
     let (a, b) = (survey(tables, tables.line(first)?, now), survey(tables, tables.line(second)?, now));
     // The emptier line; of two alike, the one with the better slot.
     let is_first = if a.free == b.free { a.rank >= b.rank } else { a.free > b.free };
@@ -340,7 +390,8 @@ fn score<T: Tables>(tables: &T, entry: u64, word: u32, now: Tick) -> u32 {
     } else if State::is_proven(word) {
         0
     } else {
-        // Not over: at most the longest timeout, 2^27.
+        // Not over: at most the longest timeout, 2^27. Of a template, whose word says when it ends, the one that
+        // ends first has the highest.
         now.since(State::seen(word)) + 1
     }
 }

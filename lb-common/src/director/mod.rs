@@ -16,6 +16,7 @@ mod long;
 mod masquerade;
 mod open;
 mod pair;
+mod persist;
 mod short;
 mod state;
 mod tables;
@@ -39,7 +40,7 @@ use crate::flow::Flow;
 use crate::net::Packet;
 use crate::sched::Walk;
 use crate::verdict::Verdict;
-use crate::wire::Connection;
+use crate::wire::{Connection, Template};
 
 /// What is to be done with a packet. Its bytes are already as they should leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +91,11 @@ pub struct Task {
     pub fragments: u64,
     /// The entry of the flow that a new one replaces; [`crate::wire::EMPTY`]: none.
     pub instead: u64,
+    /// The template that it enters, if it does: what is to be kept of it, under which hash, and which entry it
+    /// replaces ([`crate::wire::EMPTY`]: none).
+    pub template: Template,
+    template_hash: u64,
+    template_instead: u64,
     /// A choice that is under way.
     pub walk: Walk,
     /// What is still to be looked at for it, known to [`choose`] alone, as the next ones.
@@ -131,6 +137,10 @@ pub struct Task {
     pub quote: u32,
     /// See [`Self::quote`].
     pub quote_transport: u32,
+    /// The state word that its template begins with, its time counted from then.
+    template_first: u32,
+    /// 1: a template is to be entered with its connection.
+    enters_template: u32,
 }
 
 impl Task {
@@ -141,7 +151,7 @@ impl Task {
     const fn begin(&mut self, zero: u32) {
         (self.fragments, self.instead) = (zero as u64, zero as u64);
         (self.number, self.bytes, self.mtu, self.offset) = (zero, zero, zero, zero);
-        (self.search, self.next, self.is_new) = (zero, zero, zero);
+        (self.search, self.next, self.is_new, self.enters_template) = (zero, zero, zero, zero);
         self.place = zero;
     }
 }

@@ -2,6 +2,7 @@
 
 use super::answer::or_answer;
 use super::classify::{CONNECTION, ONE_PACKET, refuse};
+use super::persist;
 use super::state::first_state;
 use super::{Record, Step, Tables, Task};
 use crate::verdict::Verdict;
@@ -11,6 +12,9 @@ use crate::wire::{Connection, DESTINATION_KERNEL, DESTINATION_PAIRED, EMPTY, Pla
 #[inline(always)]
 pub fn open<T: Tables>(tables: &T, task: &mut Task) -> Step {
     if task.is_new == CONNECTION {
+        if task.enters_template == 1 {
+            persist::enter(tables, task);
+        }
         let first = first_state(&task.flow, |word| tables.forget(word));
         let entered = tables.insert(task.flow.hash, task.number, first, task.instead, &task.connection);
         task.number = entered.number;

@@ -6,7 +6,8 @@ use super::Task;
 use crate::sched::Scheduler;
 use crate::verdict::Verdict;
 use crate::wire::{
-    Connection, Destination, DestinationHead, Edit, Load, Options, Place, RingSpan, ServiceKey, Tick,
+    Connection, Destination, DestinationHead, Edit, Load, Options, Persistence, Place, RingSpan, ServiceKey,
+    Tick,
 };
 
 /// A line of the flow table that other CPUs write to at the same time. Slots are 0 to 4.
@@ -86,8 +87,11 @@ pub trait Tables {
     /// A number (0 to 5) of the secret key.
     fn seed(&self, index: usize) -> u64;
 
-    /// How many lines the flow table has.
+    /// How many lines of the flow table flows stand in.
     fn lines(&self) -> u32;
+
+    /// How many lines behind them templates stand in.
+    fn template_lines(&self) -> u32;
 
     /// A line of the flow table.
     fn line(&self, index: u32) -> Option<Self::Line>;
@@ -107,6 +111,12 @@ pub trait Tables {
     /// How a service schedules, and its flags ([`crate::wire::SERVICE_PORT`]).
     fn scheduler(&self, service: u32) -> (Scheduler, u8);
 
+    /// How a service remembers its clients.
+    fn persistence(&self, service: u32) -> Persistence;
+
+    /// Whether a destination is a real server of a service: numbers and indices are used again.
+    fn serves(&self, number: u32, service: u32) -> bool;
+
     /// How many picks a service has made, which this one adds to.
     fn pick(&self, service: u32) -> u64;
 
@@ -119,7 +129,7 @@ pub trait Tables {
     /// How many connections a destination holds.
     fn load(&self, number: u32) -> Load;
 
-    /// Enters a flow: [`super::insert`]. `connection` is the task's ([`super::Task::connection`]).
+    /// Enters a flow or a template: [`super::insert`]. `connection` is the task's ([`super::Task::connection`]).
     // A method, since it is a function of its own in the kernel: there it is verified once.
     fn insert(
         &self,
@@ -165,6 +175,9 @@ pub trait Tables {
     /// The time.
     fn now(&self) -> Tick;
 
+    /// The time to the jiffy, for what is seldom asked.
+    fn jiffies(&self) -> u64;
+
     /// Counts a verdict.
     fn count(&self, verdict: Verdict);
 
@@ -176,6 +189,9 @@ pub trait Tables {
 
     /// Counts a live entry that had to make room, by its state word.
     fn count_eviction(&self, state: u32);
+
+    /// Counts a connection to a persistent service that goes without a template, there being no room.
+    fn count_no_template(&self);
 
     /// Adds to what a destination holds, see [`crate::wire::Load`]; `activity` is 0 or 1.
     fn add_load(&self, number: u32, activity: usize, by: i32);

@@ -10,8 +10,8 @@ use crate::sched::Scheduler;
 use crate::verdict::{Action, Verdict};
 use crate::wire::{
     Admission, Clock, Connection, Counters, DESTINATION_DOWN, DESTINATION_REMOVED, Destination,
-    DestinationHead, Edit, LINE_SLOTS, Line, Load, Options, Place, RingSpan, Service, ServiceKey, Settings,
-    State, Tick, peer_bit,
+    DestinationHead, EMPTY, Edit, LINE_SLOTS, Line, Load, Options, Persistence, Place, RingSpan, Service,
+    ServiceKey, Settings, State, Template, Tick, peer_bit,
 };
 
 /// One director's tables, sized by its settings.
@@ -43,6 +43,7 @@ pub struct MemoryTables {
     loads: Vec<[AtomicI32; 2]>,
     verdicts: Vec<AtomicU64>,
     evictions: Vec<AtomicU64>,
+    without_template: AtomicU64,
     jiffies: AtomicU64,
     answers: AtomicU64,
 }
@@ -63,13 +64,16 @@ impl MemoryTables {
             rings: vec![0; settings.ring_slots as usize],
             heads: vec![bytemuck::Zeroable::zeroed(); destinations],
             destinations: vec![bytemuck::Zeroable::zeroed(); 2 * destinations],
-            flows: (0..settings.lines).map(|_| MemoryLine::default()).collect(),
-            connections: (0..settings.lines as usize * LINE_SLOTS).map(|_| MemoryRecord::default()).collect(),
+            flows: (0..settings.all_lines()).map(|_| MemoryLine::default()).collect(),
+            connections: (0..settings.all_lines() as usize * LINE_SLOTS)
+                .map(|_| MemoryRecord::default())
+                .collect(),
             picks: (0..services).map(|_| AtomicU64::new(0)).collect(),
             counters: (0..destinations).map(|_| Default::default()).collect(),
             loads: (0..destinations).map(|_| Default::default()).collect(),
             verdicts: Verdict::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             evictions: (0..State::NUMBERS).map(|_| AtomicU64::new(0)).collect(),
+            without_template: AtomicU64::new(0),
             jiffies: AtomicU64::new(1 << 40),
             answers: AtomicU64::new(0),
         }
@@ -111,6 +115,11 @@ impl MemoryTables {
         self.evictions[state as usize].load(SeqCst)
     }
 
+    /// How many connections to persistent services went without a template, there being no room.
+    pub fn without_template(&self) -> u64 {
+        self.without_template.load(SeqCst)
+    }
+
     /// What was sent to a destination.
     pub fn counters(&self, number: u32) -> Counters {
         let [packets, bytes, connections, dropped] = &self.counters[number as usize];
@@ -134,7 +143,23 @@ impl MemoryTables {
         Connection::from_words(|index| words[index].load(SeqCst))
     }
 
-    /// A copy of every line of the flow table.
+    /// What is kept of the template in a slot of the flow table.
+    pub fn template(&self, place: Place) -> Template {
+        bytemuck::cast(self.connection(place))
+    }
+
+    /// Forgets the clients of a service.
+    pub fn forget_clients(&self, service: u32) {
+        for line in self.settings.lines..self.settings.all_lines() {
+            for slot in 0..LINE_SLOTS {
+                if self.template(Place::new(line, slot)).service == service {
+                    self.flows[line as usize].entries[slot].store(EMPTY, SeqCst);
+                }
+            }
+        }
+    }
+
+    /// A copy of every line of the flow table, those of templates behind those of flows.
     pub fn lines(&self) -> impl Iterator<Item = Line> + '_ {
         self.flows.iter().map(|line| Line {
             entries: std::array::from_fn(|slot| line.entries[slot].load(SeqCst)),
@@ -219,6 +244,10 @@ impl<'a> Tables for &'a MemoryTables {
         self.settings.lines
     }
 
+    fn template_lines(&self) -> u32 {
+        self.settings.template_lines
+    }
+
     fn line(&self, index: u32) -> Option<Self::Line> {
         self.flows.get(index as usize)
     }
@@ -244,6 +273,15 @@ impl<'a> Tables for &'a MemoryTables {
     fn scheduler(&self, service: u32) -> (Scheduler, u8) {
         let service = self.services.get(service as usize).copied().unwrap_or_else(bytemuck::Zeroable::zeroed);
         (Scheduler::from_number(service.scheduler).unwrap_or(Scheduler::Rr), service.flags)
+    }
+
+    fn persistence(&self, service: u32) -> Persistence {
+        self.services.get(service as usize).map_or(Persistence::NONE, |service| service.persistence)
+    }
+
+    fn serves(&self, number: u32, service: u32) -> bool {
+        let key = self.services.get(service as usize).map(|service| service.key);
+        self.destination(number).map(|destination| destination.service) == key
     }
 
     fn weight(&self, number: u32) -> u32 {
@@ -320,7 +358,11 @@ impl<'a> Tables for &'a MemoryTables {
     }
 
     fn now(&self) -> Tick {
-        Clock::new(self.settings.hz).tick(self.jiffies.load(SeqCst))
+        Clock::new(self.settings.hz).tick(Tables::jiffies(self))
+    }
+
+    fn jiffies(&self) -> u64 {
+        self.jiffies.load(SeqCst)
     }
 
     fn count(&self, verdict: Verdict) {
@@ -350,6 +392,10 @@ impl<'a> Tables for &'a MemoryTables {
 
     fn count_eviction(&self, state: u32) {
         self.evictions[State::of(state) as usize].fetch_add(1, SeqCst);
+    }
+
+    fn count_no_template(&self) {
+        self.without_template.fetch_add(1, SeqCst);
     }
 
     fn add_load(&self, number: u32, activity: usize, by: i32) {

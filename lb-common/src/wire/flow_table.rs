@@ -14,6 +14,9 @@ pub const EMPTY: u64 = 0;
 /// An entry that is being written: matches no tag, since no destination has this number.
 pub const BUSY: u64 = 0xf_ffff;
 
+/// The longest [`Clock::span`]: 2 years and more.
+pub const SPAN_MAX: u32 = 1 << 27;
+
 const DESTINATION_BITS: u32 = 20;
 const DESTINATION_MASK: u64 = (1 << DESTINATION_BITS) - 1;
 
@@ -86,10 +89,10 @@ impl Clock {
         Tick::from_jiffies(jiffies, self.shift())
     }
 
-    /// What [`Tick::since`] is after so many seconds, rounded up; at most 2^27 (2 years and more).
+    /// What [`Tick::since`] is after so many seconds, rounded up; at most [`SPAN_MAX`].
     pub const fn span(self, seconds: u32) -> u32 {
         let ticks = (seconds as u64 * self.hz as u64).div_ceil(1 << self.shift()) + 1;
-        if ticks > 1 << 27 { 1 << 27 } else { ticks as u32 }
+        if ticks > SPAN_MAX as u64 { SPAN_MAX } else { ticks as u32 }
     }
 }
 
@@ -116,6 +119,13 @@ impl Tick {
     #[inline(always)]
     pub const fn number(self) -> u32 {
         self.0
+    }
+
+    /// So many ticks later.
+    #[inline(always)]
+    #[must_use]
+    pub const fn plus(self, ticks: u32) -> Self {
+        Self(self.0.wrapping_add(ticks) & Self::MASK)
     }
 
     /// How many ticks passed since `earlier`, plus one.
@@ -149,6 +159,10 @@ pub enum State {
     TimeWait = 7,
     /// No connection: where the fragments of one datagram go.
     Fragment = 8,
+    /// No connection: where a client's connections to a persistent service go (LVS's template state NONE).
+    Template = 9,
+    /// Such a one that a connection goes by that has proven itself (LVS's ASSURED).
+    TemplateHeld = 10,
     /// TCP, both directions seen: the real server has sent a SYN of its own.
     SynSent = 11,
     /// TCP, both directions seen: the client has ended its direction first. SCTP: the client has shut down
@@ -167,7 +181,7 @@ impl State {
     pub const NUMBERS: usize = 16;
 
     /// Every state, in the order of its number.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::None,
         Self::SynReceived,
         Self::Established,
@@ -177,6 +191,8 @@ impl State {
         Self::Udp,
         Self::TimeWait,
         Self::Fragment,
+        Self::Template,
+        Self::TemplateHeld,
         Self::SynSent,
         Self::CloseWait,
         Self::SctpInit,
@@ -202,6 +218,8 @@ impl State {
             6 => Self::Udp,
             7 => Self::TimeWait,
             8 => Self::Fragment,
+            9 => Self::Template,
+            10 => Self::TemplateHeld,
             11 => Self::SynSent,
             12 => Self::CloseWait,
             13 => Self::SctpInit,
@@ -209,6 +227,12 @@ impl State {
             15 => Self::SctpClosed,
             _ => Self::None,
         }
+    }
+
+    /// A word whose tick was counted from `now`.
+    #[inline(always)]
+    pub const fn later(word: u32, now: Tick) -> u32 {
+        word & !Tick::MASK | now.plus(word).0
     }
 
     /// When the flow of a word was last seen.
@@ -229,17 +253,29 @@ impl State {
         (ACTIVE >> (word >> Tick::BITS) & 1) as usize
     }
 
-    /// 1 for a state word of a connection, which its destination's [`super::Load`] counts; 0 for one of fragments.
+    /// 1 for a state word of a connection, which its destination's [`super::Load`] counts; 0 for one of fragments
+    /// and for a template.
     #[inline(always)]
     pub const fn weight(word: u32) -> i32 {
-        (word >> Tick::BITS != Self::Fragment as u32) as i32
+        const NONE: u32 =
+            1 << State::Fragment as u32 | 1 << State::Template as u32 | 1 << State::TemplateHeld as u32;
+        (!NONE >> (word >> Tick::BITS) & 1).cast_signed()
+    }
+
+    /// 1 for a state word of a template, 0 for all others. A number, as [`Self::activity`].
+    #[inline(always)]
+    pub const fn template(word: u32) -> u32 {
+        const TEMPLATES: u32 = 1 << State::Template as u32 | 1 << State::TemplateHeld as u32;
+        TEMPLATES >> (word >> Tick::BITS) & 1
     }
 
     /// Whether a flood can't take the place of a state word: the client has shown that it is there.
     #[inline(always)]
     pub const fn is_proven(word: u32) -> bool {
-        const PROVEN: u32 =
-            1 << State::Established as u32 | 1 << State::Udp as u32 | 1 << State::SctpEstablished as u32;
+        const PROVEN: u32 = 1 << State::Established as u32
+            | 1 << State::Udp as u32
+            | 1 << State::SctpEstablished as u32
+            | 1 << State::TemplateHeld as u32;
         PROVEN >> (word >> Tick::BITS) & 1 == 1
     }
 
@@ -255,6 +291,8 @@ impl State {
             Self::Udp => "udp",
             Self::TimeWait => "time_wait",
             Self::Fragment => "fragment",
+            Self::Template => "template",
+            Self::TemplateHeld => "template_held",
             Self::SynSent => "syn_sent",
             Self::CloseWait => "close_wait",
             Self::SctpInit => "sctp_init",
@@ -291,6 +329,9 @@ impl Timeouts {
         ticks[State::SctpInit as usize] = clock.span(61);
         ticks[State::SctpEstablished as usize] = clock.span(900);
         ticks[State::SctpClosed as usize] = clock.span(61);
+        // Their words say when they end, see `ending`.
+        ticks[State::Template as usize] = SPAN_MAX;
+        ticks[State::TemplateHeld as usize] = SPAN_MAX;
         Self { ticks }
     }
 
@@ -330,7 +371,7 @@ mod tests {
     #[test]
     fn a_states_number_is_its_place_in_a_word_and_it_counts_as_lvs_has_it() {
         let active = [State::SynReceived, State::Established, State::SynSent, State::SctpEstablished];
-        let proven = [State::Established, State::Udp, State::SctpEstablished];
+        let proven = [State::Established, State::Udp, State::SctpEstablished, State::TemplateHeld];
         let timeouts = Timeouts::new(900, 120, 300, Clock::new(128));
         for state in State::ALL {
             let word = state.at(Tick(0xabc_def0));
@@ -345,8 +386,11 @@ mod tests {
                 State::UdpNew | State::Udp => 300,
                 State::Fragment => 30,
                 State::CloseWait | State::SctpInit | State::SctpClosed => 61,
+                State::Template | State::TemplateHeld => SPAN_MAX - 1,
             };
             assert_eq!(timeouts.of(word), seconds + 1, "{state:?}");
+            let none = [State::Fragment, State::Template, State::TemplateHeld].contains(&state);
+            assert_eq!(State::weight(word), i32::from(!none), "{state:?}");
         }
     }
 

@@ -22,7 +22,7 @@ pub enum Part {
     Heads = 2,
     /// [`Destination`]: two records a destination, one in use, one to fill.
     Destinations = 3,
-    /// [`Line`].
+    /// [`Line`]: those of flows, then those of templates.
     Flows = 4,
 }
 
@@ -44,7 +44,7 @@ impl Layout {
 
     /// The layout of tables of these sizes.
     pub const fn of(settings: &Settings) -> Self {
-        let Settings { cpus, destinations, lines, .. } = *settings;
+        let Settings { cpus, destinations, .. } = *settings;
         let (cpus, destinations) = (cpus as u64, destinations as u64);
         let verdicts = Self::PARTS;
         let counters = verdicts + cache_lines(cpus * (8 * VERDICT_STRIDE) as u64);
@@ -52,7 +52,7 @@ impl Layout {
         let records = heads + cache_lines(destinations * 8);
         let flows = records + cache_lines(2 * destinations * size_of::<Destination>() as u64);
         // And a line that nobody uses: as far as the verifier knows, a slot of the last one may lie in it.
-        let bytes = flows + (lines as u64 + 1) * size_of::<Line>() as u64;
+        let bytes = flows + (settings.all_lines() as u64 + 1) * size_of::<Line>() as u64;
         Self { offsets: [verdicts, counters, heads, records, flows], bytes }
     }
 
@@ -73,7 +73,8 @@ mod tests {
     #[test]
     fn parts_follow_each_other_and_begin_with_a_cache_line() {
         let mut settings: Settings = bytemuck::Zeroable::zeroed();
-        (settings.cpus, settings.destinations, settings.lines) = (3, 1_001, 17);
+        (settings.cpus, settings.destinations) = (3, 1_001);
+        (settings.lines, settings.template_lines) = (13, 4);
         let layout = Layout::of(&settings);
         assert!(Layout::ADMISSION >= size_of::<Settings>() as u64);
         let sizes = [3 * 1_024, 3 * 1_001 * 32, 1_001 * 8, 2 * 1_001 * 256, 18 * 64];

@@ -13,6 +13,7 @@ mod flow_table;
 mod layout;
 mod options;
 mod outer;
+mod persistence;
 mod restore;
 mod ring;
 mod service;
@@ -26,17 +27,22 @@ pub use destination::{
     FORWARD_REPLY, FORWARD_TUNNEL, Load,
 };
 pub use flow_table::{
-    BUSY, Clock, EMPTY, LINE_SLOTS, Line, State, Tick, Timeouts, entry, entry_destination, entry_tag, tag_of,
+    BUSY, Clock, EMPTY, LINE_SLOTS, Line, SPAN_MAX, State, Tick, Timeouts, entry, entry_destination,
+    entry_tag, tag_of,
 };
 pub use layout::{LAYOUT_BYTES_MAX, Layout, Part};
 pub use options::Options;
 pub use outer::{OuterHeader, TUNNEL_GRE, TUNNEL_GRE_CHECKSUM, TUNNEL_GUE, TUNNEL_GUE_CHECKSUM, TUNNEL_IPIP};
+pub use persistence::{Persistence, Template};
 pub use restore::{RESTORE_HEAD, RESTORE_TAIL, Restore};
 pub use ring::{RING_CHUNK, RING_SLOTS_MAX, RingSpan};
 pub use service::{
-    Family, Protocol, SERVICE_FALLBACK, SERVICE_ONE_PACKET, SERVICE_PORT, Service, ServiceKey,
+    Family, Protocol, SERVICE_FALLBACK, SERVICE_ONE_PACKET, SERVICE_PERSISTENT, SERVICE_PORT, Service,
+    ServiceKey,
 };
-pub use settings::{PEERS_MAX, Seed, Settings, VERDICT_COUNTERS, VERDICT_SPARE, VERDICT_STRIDE, peer_bit};
+pub use settings::{
+    PEERS_MAX, Seed, Settings, VERDICT_COUNTERS, VERDICT_NO_TEMPLATE, VERDICT_SPARE, VERDICT_STRIDE, peer_bit,
+};
 
 /// The version of all layouts in this module together.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;

@@ -14,6 +14,7 @@ impl Options {
     const EXPIRE_NODEST: u32 = 4;
     const SLOPPY_TCP: u32 = 8;
     const SLOPPY_SCTP: u32 = 16;
+    const EXPIRE_QUIESCENT: u32 = 32;
 
     /// The highest `conn_reuse_mode`.
     pub const REUSE_MAX: u32 = Self::REUSE;
@@ -31,6 +32,12 @@ impl Options {
                 | (Self::SLOPPY_TCP * sloppy_tcp as u32)
                 | (Self::SLOPPY_SCTP * sloppy_sctp as u32),
         )
+    }
+
+    /// With `expire_quiescent_template`, which [`Self::new`] leaves out.
+    #[must_use]
+    pub const fn with_expire_quiescent_template(self, is_set: bool) -> Self {
+        Self(self.0 & !Self::EXPIRE_QUIESCENT | (Self::EXPIRE_QUIESCENT * is_set as u32))
     }
 
     /// From the word in its table.
@@ -61,6 +68,12 @@ impl Options {
     #[inline(always)]
     pub const fn expires_nodest(self) -> bool {
         self.0 & Self::EXPIRE_NODEST != 0
+    }
+
+    /// `expire_quiescent_template`: a real server of weight 0 loses its persistent clients.
+    #[inline(always)]
+    pub const fn expires_quiescent_template(self) -> bool {
+        self.0 & Self::EXPIRE_QUIESCENT != 0
     }
 
     /// `sloppy_tcp`: any TCP segment but an RST opens a connection.

@@ -2,6 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::Persistence;
+
 /// An address family.
 // A word: what is narrower is copied in pieces that straddle words, which a program's stack doesn't take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,6 +67,8 @@ pub const SERVICE_PORT: u8 = 1;
 pub const SERVICE_FALLBACK: u8 = 2;
 /// Flag of a service: every datagram is scheduled for itself, and no connection is kept (`ipvsadm -o`).
 pub const SERVICE_ONE_PACKET: u8 = 4;
+/// Flag of a service: a client's connections go to one real server, see [`Persistence`] (`ipvsadm -p`).
+pub const SERVICE_PERSISTENT: u8 = 64;
 
 /// A service. A value of the map `SERVICES`, at the index that `SERVICE_INDEX` gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -78,10 +82,14 @@ pub struct Service {
     pub key: ServiceKey,
     /// The number of a [`crate::sched::Scheduler`].
     pub scheduler: u8,
-    /// [`SERVICE_PORT`], [`SERVICE_FALLBACK`].
+    /// [`SERVICE_PORT`], [`SERVICE_FALLBACK`], [`SERVICE_ONE_PACKET`], [`SERVICE_PERSISTENT`].
     pub flags: u8,
     /// Reserved, 0.
     pub reserved: [u8; 22],
+    /// How it remembers clients.
+    pub persistence: Persistence,
+    /// Reserved, 0.
+    pub reserved_end: [u8; 40],
 }
 
-const _: () = assert!(size_of::<Service>() == 64);
+const _: () = assert!(size_of::<Service>() == 128);

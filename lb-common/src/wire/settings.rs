@@ -11,7 +11,9 @@ pub const PEERS_MAX: u32 = 1024;
 /// Counters in one CPU's row of verdicts: whole cache lines, so that CPUs share none.
 pub const VERDICT_STRIDE: usize = 128;
 /// Counters that follow the verdicts in a row: evictions, by the [`super::State`] of what was evicted.
-pub const VERDICT_COUNTERS: usize = Verdict::COUNT + super::State::NUMBERS;
+pub const VERDICT_COUNTERS: usize = VERDICT_NO_TEMPLATE + 1;
+/// The one behind them: connections to persistent services that went without a template, there being no room.
+pub const VERDICT_NO_TEMPLATE: usize = Verdict::COUNT + super::State::NUMBERS;
 
 /// Words at the end of a row that are no counters: what one program leaves to the next, and how many
 /// answers were sent.
@@ -28,7 +30,7 @@ pub type Seed = [u64; 6];
 pub struct Settings {
     /// [`super::VERSION`] of whoever made the tables.
     pub version: u32,
-    /// Lines of the flow table.
+    /// Lines of the flow table that flows stand in.
     pub lines: u32,
     /// Destinations, number 0 included; the width of a row of [`super::Part::Counters`].
     pub destinations: u32,
@@ -40,6 +42,10 @@ pub struct Settings {
     pub cpus: u32,
     /// Jiffies a second, see [`super::Clock`].
     pub hz: u32,
+    /// Lines of the flow table behind those of flows, that templates of persistence stand in.
+    pub template_lines: u32,
+    /// Reserved, 0.
+    pub reserved: u32,
     /// What the operator chose about connections. A word of its own: it is written while packets are on their way.
     pub options: Options,
     /// The secret key of the flow hash: random odd numbers, kept while the tables live.
@@ -54,7 +60,14 @@ pub struct Settings {
     pub masquerades: u64,
 }
 
-const _: () = assert!(size_of::<Settings>() == 168);
+const _: () = assert!(size_of::<Settings>() == 176);
+
+impl Settings {
+    /// All lines of the flow table.
+    pub const fn all_lines(&self) -> u32 {
+        self.lines + self.template_lines
+    }
+}
 
 /// The bit (0 to 63) of an Ethernet address in [`Settings::peer_filter`].
 ///

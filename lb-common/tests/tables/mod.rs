@@ -15,12 +15,14 @@ pub(crate) fn tables() -> MemoryTables {
     let settings = Settings {
         version: VERSION,
         lines: 64,
+        template_lines: 16,
         destinations: 8,
         services: 4,
         ring_slots: 16,
         cpus: 1,
         hz: 250,
         options: Options::DEFAULT,
+        reserved: 0,
         seed: [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f, 3, 5, 7, 0xe703_7ed1_a0b4_28db],
         peer_filter: 0,
         timeouts: Timeouts::new(900, 120, 300, Clock::new(250)),
@@ -43,8 +45,7 @@ pub(crate) fn tables() -> MemoryTables {
         let number = index + 1;
         let ring = RingSpan { first: index, slots: 1 }.to_word();
         tables.rings[index as usize] = number;
-        tables.services[index as usize] =
-            Service { ring, picks: 0, key, scheduler: 1, flags: 0, reserved: [0; 22] };
+        tables.services[index as usize] = Service { ring, key, scheduler: 1, ..bytemuck::Zeroable::zeroed() };
         tables.service_index.insert(key, index);
         tables.heads[number as usize] = DestinationHead { record: 2 * number, flags: 0 };
         tables.destinations[2 * number as usize] = Destination {

@@ -164,6 +164,12 @@ pub enum Problem {
     V4Mapped { address: IpAddr, ipv4: IpAddr },
     #[error("{0:?} cannot be an interface's name: 1 to 15 bytes without blanks, `/` and `:`")]
     InterfaceName(String),
+    #[error("{0:?} is not a netmask such as \"255.255.255.0\", or a number of bits such as 24")]
+    NotANetmask(String),
+    #[error("{0:?} is not a number of bits, 1 to 128, which a netmask of IPv6 addresses is")]
+    NotAPrefixLength(String),
+    #[error("{value} is out of range: a netmask leaves 1 to {max} bits of a client's address")]
+    NetmaskBits { value: i64, max: u8 },
     #[error("a name has 1 to 64 characters, none of them a control character")]
     Name,
 
@@ -200,6 +206,13 @@ pub enum Problem {
         "nothing answers TCP on an SCTP port: give the check the `port` of something there that answers TCP, or leave the check out"
     )]
     TcpCheckOfSctp,
+    #[error(
+        "a service with `one_packet` keeps no connections, and a persistent one keeps even its clients: \
+         leave one of the two out"
+    )]
+    PersistentOnePacket,
+    #[error("only a persistent service has a netmask: write `persistent`, or leave this out")]
+    NetmaskAlone,
     #[error("only a real server with `forward = \"tunnel\"` has a tunnel: write that, or leave this out")]
     NoTunnel,
     #[error("a gue tunnel needs `port`, the real server's UDP port, 1 to 65535")]

@@ -53,6 +53,7 @@ pub(super) struct RawConnections {
     pub(super) expire_nodest_conn: Option<Spanned<bool>>,
     pub(super) sloppy_tcp: Option<Spanned<bool>>,
     pub(super) sloppy_sctp: Option<Spanned<bool>>,
+    pub(super) expire_quiescent_template: Option<Spanned<bool>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -62,6 +63,7 @@ pub(super) struct RawTables {
     pub(super) services: Option<Spanned<i64>>,
     pub(super) destinations: Option<Spanned<i64>>,
     pub(super) ring_slots: Option<Spanned<i64>>,
+    pub(super) templates: Option<Spanned<i64>>,
 }
 
 #[derive(Deserialize)]
@@ -74,9 +76,28 @@ pub(super) struct RawVirtualService {
     pub(super) scheduler_flags: Vec<Spanned<String>>,
     pub(super) ring_size: Option<Spanned<i64>>,
     pub(super) one_packet: Option<Spanned<bool>>,
+    pub(super) persistent: Option<Spanned<RawPersistent>>,
+    pub(super) netmask: Option<Spanned<RawNetmask>>,
     pub(super) check: Option<RawCheck>,
     #[serde(default)]
     pub(super) real_server: Vec<Spanned<RawRealServer>>,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected `true`, or a duration such as \"360s\", or a whole number of seconds"
+)]
+pub(super) enum RawPersistent {
+    Switch(bool),
+    Timeout(RawDuration),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a netmask such as \"255.255.255.0\", or a whole number of bits")]
+pub(super) enum RawNetmask {
+    Bits(i64),
+    Text(String),
 }
 
 #[derive(Deserialize)]
@@ -149,7 +170,15 @@ fn told(source: &Source<'_>, offset: usize, message: &str) -> super::Error {
     }
 }
 
+/// What keepalived.conf(5) calls keys of ours.
+const ELSEWHERE: [(&str, &str); 2] =
+    [("persistence_timeout", "persistent"), ("persistence_granularity", "netmask")];
+
 fn unknown_key(key: &str, known: &[&str]) -> Problem {
+    let elsewhere = ELSEWHERE.iter().find(|(other, ours)| *other == key && known.contains(ours));
+    if let Some((_, ours)) = elsewhere {
+        return Problem::Misspelled((*ours).to_owned());
+    }
     let nearest = known.iter().map(|&known| (strsim::damerau_levenshtein(key, known), known)).min();
     match nearest {
         // A third of it may be wrong.

@@ -14,9 +14,9 @@ use proptest::{collection::vec, option, prelude::*};
 
 use super::parse;
 use crate::model::{
-    AddressOwner, Check, CheckKind, Connections, Director, ForwardMethod, Model, Peer, Protocol, RealServer,
-    RingSize, Scheduler, SchedulerFlags, ServiceId, TableSizes, Timeouts, Tunnel, VirtualService, WEIGHT_MAX,
-    XdpMode,
+    AddressOwner, Check, CheckKind, Connections, Director, ForwardMethod, Model, Netmask, Peer, Persistence,
+    Protocol, RealServer, RingSize, Scheduler, SchedulerFlags, ServiceId, TableSizes, Timeouts, Tunnel,
+    VirtualService, WEIGHT_MAX, XdpMode,
 };
 
 proptest! {
@@ -70,11 +70,14 @@ fn director() -> impl Strategy<Value = Director> {
 }
 
 fn connections() -> impl Strategy<Value = Connections> {
-    (0..=3_u32, any::<[bool; 3]>()).prop_map(|(conn_reuse_mode, [nodest, tcp, sctp])| Connections {
-        conn_reuse_mode,
-        expire_nodest_conn: nodest,
-        sloppy_tcp: tcp,
-        sloppy_sctp: sctp,
+    (0..=3_u32, any::<[bool; 4]>()).prop_map(|(conn_reuse_mode, [nodest, tcp, sctp, quiescent])| {
+        Connections {
+            conn_reuse_mode,
+            expire_nodest_conn: nodest,
+            sloppy_tcp: tcp,
+            sloppy_sctp: sctp,
+            expire_quiescent_template: quiescent,
+        }
     })
 }
 
@@ -100,6 +103,7 @@ fn table_sizes() -> impl Strategy<Value = TableSizes> {
             services,
             destinations,
             ring_slots,
+            templates: flows / 2 + 512,
         },
     )
 }
@@ -108,8 +112,10 @@ fn service() -> impl Strategy<Value = VirtualService> {
     let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp), Just(Protocol::Sctp)];
     let real_servers = |v6| vec(real_server(v6), 0..8);
     let ends = any::<bool>().prop_flat_map(move |v6| (address(v6), real_servers(v6)));
-    (protocol, ends, 1..=u16::MAX, scheduling(), option::of(check())).prop_map(
-        |(protocol, (address, real_servers), port, (scheduler, scheduler_flags, ring_size), check)| {
+    let kept = (persistence(), option::of(check()));
+    (protocol, ends, 1..=u16::MAX, scheduling(), kept).prop_map(
+        |(protocol, (address, real_servers), port, scheduling, (persistence, check))| {
+            let (scheduler, scheduler_flags, ring_size) = scheduling;
             let mut real_servers = distinct(real_servers, |real_server| real_server.address);
             let mut names = HashSet::new();
             // The weights of wrr have to fit a ring.
@@ -138,7 +144,20 @@ fn service() -> impl Strategy<Value = VirtualService> {
             let is_masqueraded = |server: &RealServer| server.forward == ForwardMethod::Masquerade;
             let has_none = !real_servers.iter().any(is_masqueraded);
             let one_packet = protocol == Protocol::Udp && port % 3 == 0 && has_none;
-            VirtualService { id, scheduler, scheduler_flags, ring_size, one_packet, check, real_servers }
+            let persistence = persistence.filter(|_| !one_packet).map(|(timeout, v4, v6)| Persistence {
+                timeout,
+                netmask: if address.is_ipv4() { v4 } else { v6 },
+            });
+            VirtualService {
+                id,
+                scheduler,
+                scheduler_flags,
+                ring_size,
+                one_packet,
+                persistence,
+                check,
+                real_servers,
+            }
         },
     )
 }
@@ -157,6 +176,13 @@ fn scheduling() -> impl Strategy<Value = (Scheduler, SchedulerFlags, RingSize)> 
             (scheduler, if has_flags { flags } else { SchedulerFlags::default() }, size.unwrap_or_default())
         },
     )
+}
+
+/// A timeout, and a netmask of each family.
+fn persistence() -> impl Strategy<Value = Option<(Duration, Netmask, Netmask)>> {
+    let v4 = (1..=u32::MAX).prop_map(|mask| Netmask::V4(Ipv4Addr::from_bits(mask)));
+    let timeout = (1..=31 * 86_400_u64).prop_map(Duration::from_secs);
+    option::of((timeout, v4, (1..=128_u8).prop_map(Netmask::V6)))
 }
 
 fn tunnel() -> impl Strategy<Value = Tunnel> {
@@ -270,18 +296,34 @@ fn write_director(text: &mut String, director: &Director) {
     writeln!(text, "[director.timeouts]\ntcp = {}\ntcp_fin = '{}s'", tcp.as_secs(), tcp_fin.as_secs())
         .unwrap();
     writeln!(text, "udp = '{}'", humantime::format_duration(*udp)).unwrap();
-    let Connections { conn_reuse_mode, expire_nodest_conn, sloppy_tcp, sloppy_sctp } = connections;
+    let Connections {
+        conn_reuse_mode,
+        expire_nodest_conn,
+        sloppy_tcp,
+        sloppy_sctp,
+        expire_quiescent_template,
+    } = connections;
     writeln!(text, "[director.connections]\nconn_reuse_mode = {conn_reuse_mode}").unwrap();
     writeln!(text, "expire_nodest_conn = {expire_nodest_conn}\nsloppy_tcp = {sloppy_tcp}").unwrap();
     writeln!(text, "sloppy_sctp = {sloppy_sctp}").unwrap();
-    let TableSizes { flows, services, destinations, ring_slots } = tables;
+    writeln!(text, "expire_quiescent_template = {expire_quiescent_template}").unwrap();
+    let TableSizes { flows, services, destinations, ring_slots, templates } = tables;
     writeln!(text, "[tables]\nflows = {flows}\nservices = {services}").unwrap();
-    writeln!(text, "destinations = {destinations}\nring_slots = {ring_slots}").unwrap();
+    writeln!(text, "destinations = {destinations}\nring_slots = {ring_slots}\ntemplates = {templates}")
+        .unwrap();
 }
 
 fn write_service(text: &mut String, service: &VirtualService) {
-    let VirtualService { id, scheduler, scheduler_flags, ring_size, one_packet, check, real_servers } =
-        service;
+    let VirtualService {
+        id,
+        scheduler,
+        scheduler_flags,
+        ring_size,
+        one_packet,
+        persistence,
+        check,
+        real_servers,
+    } = service;
     let ServiceId { protocol, address, port } = id;
     let protocol = match protocol {
         Protocol::Tcp => "tcp",
@@ -298,6 +340,13 @@ fn write_service(text: &mut String, service: &VirtualService) {
     writeln!(text, "scheduler_flags = [{}]", flags.join(", ")).unwrap();
     if *one_packet {
         writeln!(text, "one_packet = true").unwrap();
+    }
+    if let Some(Persistence { timeout, netmask }) = persistence {
+        writeln!(text, "persistent = '{}'", humantime::format_duration(*timeout)).unwrap();
+        match netmask {
+            Netmask::V4(mask) => writeln!(text, "netmask = '{mask}'").unwrap(),
+            Netmask::V6(bits) => writeln!(text, "netmask = {bits}").unwrap(),
+        }
     }
     if *ring_size != RingSize::default() {
         writeln!(text, "ring_size = {}", ring_size.slots()).unwrap();

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use lb_common::wire::{
-    DESTINATION_DOWN, DESTINATION_REMOVED, DESTINATION_REPLY, Destination, ServiceKey, Timeouts,
+    DESTINATION_DOWN, DESTINATION_REMOVED, DESTINATION_REPLY, Destination, Persistence, ServiceKey, Timeouts,
 };
 
 use crate::check;
@@ -108,6 +108,9 @@ impl Facts {
         WantedService {
             flags: service.scheduler_flags,
             one_packet: service.one_packet,
+            persistence: service.persistence.map_or(Persistence::NONE, |persistence| {
+                Persistence::new(seconds(persistence.timeout), persistence.netmask.bytes(), clock())
+            }),
             ring_size: service.ring_size,
             ..WantedService::new(key, service.scheduler, destinations)
         }

@@ -56,6 +56,7 @@ impl Director {
             services: services.collect(),
             verdicts: counts.verdicts,
             evictions: counts.evictions,
+            without_template: counts.without_template,
             flows: self.flow_table(),
             tables: self.tables(),
             checks: self.checks.len() as u64,
@@ -92,6 +93,9 @@ impl Director {
             }),
             counters: number.map_or(Counters::default(), |number| self.kernel.counters(number)),
             load: number.map_or(Load::default(), |number| self.kernel.load_of(number)),
+            templates: number.zip(self.last_sweep.as_ref()).map_or(0, |(number, sweep)| {
+                sweep.templates.get(number as usize).copied().unwrap_or_default()
+            }),
         }
     }
 
@@ -116,6 +120,10 @@ impl Director {
             services: fill(self.held.services.len() as u64, settings.services),
             destinations: fill(self.held.destinations.len() as u64, settings.destinations - 1),
             ring_slots: fill(slots, settings.ring_slots),
+            templates: fill(
+                self.last_sweep.as_ref().map_or(0, |sweep| sweep.templates.iter().sum()),
+                settings.template_lines * LINE_SLOTS as u32,
+            ),
         }
     }
 }

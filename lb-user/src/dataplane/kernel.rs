@@ -13,8 +13,8 @@ use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use lb_common::verdict::Verdict;
 use lb_common::wire::{
     Admission, BUSY, Connection, Counters, Destination, DestinationHead, EMPTY, LINE_SLOTS, Layout, Line,
-    Load, Part, Place, RING_CHUNK, RingSpan, Service, ServiceKey, Settings, State, Tick, VERDICT_STRIDE,
-    entry_destination,
+    Load, Part, Place, RING_CHUNK, RingSpan, Service, ServiceKey, Settings, State, Tick, VERDICT_NO_TEMPLATE,
+    VERDICT_STRIDE, entry_destination,
 };
 
 use super::load::{load_object, map_array, map_tables, take};
@@ -63,13 +63,13 @@ pub struct KernelDataplane {
     settings: MappedArray<Settings>,
     admission: MappedArray<Admission>,
     sources: MappedArray<Admission>,
-    services: MappedArray<Service>,
+    pub(super) services: MappedArray<Service>,
     rings: MappedArray<[u32; RING_CHUNK as usize]>,
-    heads: MappedArray<u64>,
+    pub(super) heads: MappedArray<u64>,
     destinations: MappedArray<Destination>,
-    flows: MappedArray<Line>,
+    pub(super) flows: MappedArray<Line>,
     counters: MappedArray<Counters>,
-    connections: MappedArray<Connection>,
+    pub(super) connections: MappedArray<Connection>,
     loads: MappedArray<Load>,
     verdicts: MappedArray<[u64; VERDICT_STRIDE]>,
     peers: HashMap<MapData, u64, u32>,
@@ -90,7 +90,8 @@ impl KernelDataplane {
         };
         let sizes = found.map_or_else(|| wanted.clone(), Sizes::from_settings);
         let mut ebpf = load_object(&sizes, pins, debug)?;
-        let Settings { lines, destinations, services, ring_slots, cpus, .. } = sizes.settings();
+        let Settings { destinations, services, ring_slots, cpus, .. } = sizes.settings();
+        let lines = sizes.settings().all_lines();
         let layout = Layout::of(&sizes.settings());
         let tables = map_tables(&ebpf, layout.bytes)?;
         let mut dataplane = Self {
@@ -119,8 +120,8 @@ impl KernelDataplane {
         dataplane.load_programs()?;
         let adoption = if found.is_some() {
             let same = |a: Settings, b: Settings| {
-                (a.lines, a.destinations, a.services, a.ring_slots)
-                    == (b.lines, b.destinations, b.services, b.ring_slots)
+                (a.lines, a.template_lines, a.destinations, a.services, a.ring_slots)
+                    == (b.lines, b.template_lines, b.destinations, b.services, b.ring_slots)
             };
             Adoption::Adopted { other_sizes: !same(wanted.settings(), dataplane.sizes.settings()) }
         } else {
@@ -218,6 +219,7 @@ impl KernelDataplane {
             for (sum, one) in counts.evictions.iter_mut().zip(evictions) {
                 *sum = sum.wrapping_add(*one);
             }
+            counts.without_template = counts.without_template.wrapping_add(row[VERDICT_NO_TEMPLATE]);
         }
         counts
     }
@@ -227,22 +229,25 @@ impl KernelDataplane {
         self.connections.read(place.index() as usize)
     }
 
-    /// A copy of the flow table. What is written meanwhile may be in it or not.
+    /// A copy of the flow table, the lines of templates behind those of flows. What is written meanwhile may be in it or not.
     pub fn lines(&self) -> impl Iterator<Item = Line> + '_ {
         (0..self.flows.len()).map(|index| self.flows.read(index))
     }
 
     /// Walks the flow table: ends what has expired, and counts what is there.
     pub fn sweep(&self) -> Result<Sweep, Error> {
-        let now = self.now()?;
+        let jiffies = self.jiffies()?;
+        let now = self.sizes.clock().tick(jiffies);
         let timeouts = self.settings.read(0).timeouts;
+        let mut templates = self.templates();
         let mut sweep = Sweep {
             states: [0; State::NUMBERS],
             expired: 0,
             loads: vec![Load::default(); self.loads.len()],
             named: HashSet::new(),
+            templates: vec![0; self.loads.len()],
         };
-        for index in 0..self.flows.len() {
+        for index in 0..self.sizes.settings().lines as usize {
             for slot in 0..LINE_SLOTS {
                 let word = self.flows.word(index, 8 * slot);
                 let entry = word.load(Relaxed);
@@ -265,9 +270,11 @@ impl KernelDataplane {
                 if let Some(load) = sweep.loads.get_mut(number as usize) {
                     load.connections[State::activity(state_word)] += State::weight(state_word);
                     sweep.named.insert(number);
+                    templates.name(self, Place::new(index as u32, slot), state_word, number);
                 }
             }
         }
+        templates.sweep(self, jiffies, &mut sweep);
         Ok(sweep)
     }
 
@@ -321,10 +328,10 @@ impl Dataplane for KernelDataplane {
         let mut held = Held::empty(self.settings.read(0));
         for pair in &self.service_index {
             let (key, index) = pair.map_err(|source| Error::Map { map: "SERVICE_INDEX", source })?;
-            let Service { ring, scheduler, flags, .. } = self.services.read(index as usize);
+            let Service { ring, scheduler, flags, persistence, .. } = self.services.read(index as usize);
             let span = RingSpan::from_word(ring);
             let (key, ring) = (bytemuck::cast(key), self.ring(span));
-            let service = HeldService { key, scheduler, flags, span, ring };
+            let service = HeldService { key, scheduler, flags, persistence, span, ring };
             held.services.insert(index, service);
         }
         for number in 1..self.heads.len() {
@@ -395,7 +402,11 @@ impl Dataplane for KernelDataplane {
                 .service_index
                 .remove(&key_bytes(*key))
                 .map_err(|source| Error::Map { map: "SERVICE_INDEX", source })?,
-            Change::FreeService(index) => self.services.write(*index as usize, bytemuck::Zeroable::zeroed()),
+            Change::SetPersistence { index, persistence } => self.set_persistence(*index, *persistence),
+            Change::FreeService(index) => {
+                self.services.write(*index as usize, bytemuck::Zeroable::zeroed());
+                self.forget_clients(*index);
+            }
             Change::SetAddresses(addresses) => {
                 self.set_addresses(addresses).map_err(|source| Error::Map { map: "ADDRESSES", source })?;
             }
@@ -456,8 +467,10 @@ pub struct Sweep {
     pub expired: u64,
     /// Connections by destination.
     pub loads: Vec<Load>,
-    /// Destinations that live entries name, those for fragments among them.
+    /// Destinations that live entries name, those for fragments and templates among them.
     pub named: HashSet<u32>,
+    /// Templates by destination: ipvsadm's PersistConn.
+    pub templates: Vec<u64>,
 }
 
 fn set_filter(filter: &MappedArray<Admission>, bits: &Admission) {

@@ -23,18 +23,21 @@ pub(super) fn load_object(sizes: &Sizes, pins: Option<&Path>, debug: bool) -> Re
     let mut loader = EbpfLoader::new();
     let debug = u32::from(debug);
     let shift = sizes.clock().shift();
+    let all_lines = settings.all_lines();
     loader
         .map_max_entries("ADDRESSES", settings.services)
         .map_max_entries("SERVICE_INDEX", settings.services)
         .map_max_entries("SERVICES", settings.services)
         .map_max_entries("RINGS", settings.ring_slots / RING_CHUNK)
         .map_max_entries("LOADS", settings.destinations)
-        .map_max_entries("CONNECTIONS", settings.lines * LINE_SLOTS as u32)
+        .map_max_entries("CONNECTIONS", settings.all_lines() * LINE_SLOTS as u32)
         .override_global("OFFSETS", &layout.offsets[..], true)
         .override_global("CPUS", &settings.cpus, true)
         .override_global("TICK_SHIFT", &shift, true)
         .override_global("SEED", &settings.seed[..], true)
         .override_global("LINES", &settings.lines, true)
+        .override_global("TEMPLATE_LINES", &settings.template_lines, true)
+        .override_global("ALL_LINES", &all_lines, true)
         .override_global("DESTINATION_COUNT", &settings.destinations, true)
         .override_global("DEBUG", &debug, true);
     if let Some(directory) = pins {

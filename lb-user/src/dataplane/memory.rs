@@ -28,8 +28,9 @@ impl Dataplane for MemoryDataplane {
             let service = self.tables.services[index as usize];
             let span = RingSpan::from_word(service.ring);
             let ring = self.tables.rings[span.first as usize..][..span.slots as usize].to_vec();
-            let Service { scheduler, flags, .. } = service;
-            held.services.insert(index, HeldService { key, scheduler, flags, span, ring });
+            let Service { scheduler, flags, persistence, .. } = service;
+            let service = HeldService { key, scheduler, flags, persistence, span, ring };
+            held.services.insert(index, service);
         }
         for (number, head) in (0..).zip(&self.tables.heads).filter(|(_, head)| head.record != 0) {
             let destination = self.tables.destinations[head.record as usize];
@@ -77,7 +78,13 @@ impl Dataplane for MemoryDataplane {
             }
             Change::AddKey(key, index) => drop(tables.service_index.insert(*key, *index)),
             Change::RemoveKey(key) => drop(tables.service_index.remove(key)),
-            Change::FreeService(index) => tables.services[*index as usize] = bytemuck::Zeroable::zeroed(),
+            Change::SetPersistence { index, persistence } => {
+                tables.services[*index as usize].persistence = *persistence;
+            }
+            Change::FreeService(index) => {
+                tables.services[*index as usize] = bytemuck::Zeroable::zeroed();
+                tables.forget_clients(*index);
+            }
             Change::SetAddresses(addresses) => tables.addresses = addresses.iter().copied().collect(),
             Change::SetAdmission(admission) => tables.admission = Admission::clone(admission),
             Change::SetSources(sources) => {

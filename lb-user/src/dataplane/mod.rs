@@ -11,12 +11,13 @@ mod memory;
 mod object;
 mod pins;
 mod sizes;
+mod templates;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lb_common::wire::{
-    Admission, Clock, Destination, DestinationHead, LAYOUT_BYTES_MAX, Options, RingSpan, Service, ServiceKey,
-    Settings, State, Timeouts,
+    Admission, Clock, Destination, DestinationHead, LAYOUT_BYTES_MAX, Options, Persistence, RingSpan,
+    Service, ServiceKey, Settings, State, Timeouts,
 };
 
 pub use attach::{Attachment, Interface, interface, pinned_interfaces, remove_pins};
@@ -35,7 +36,6 @@ pub fn clock() -> Clock {
 }
 
 /// One write to the tables. Every one leaves them fit for packets.
-#[expect(clippy::large_enum_variant, reason = "changes are made, carried out and gone; nobody keeps many")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// Lets packets out by an interface (ifindex).
@@ -95,11 +95,19 @@ pub enum Change {
         /// See [`Service::flags`].
         flags: u8,
     },
+    /// Replaces how a service remembers its clients. Those that it knows stay, if their addresses are still cut in
+    /// the same way.
+    SetPersistence {
+        /// The service's index.
+        index: u32,
+        /// How it does from now on.
+        persistence: Persistence,
+    },
     /// Makes a service known by its key.
     AddKey(ServiceKey, u32),
     /// The service is no longer known.
     RemoveKey(ServiceKey),
-    /// Clears a service that no key names any more.
+    /// Clears a service that no key names any more, and forgets its clients.
     FreeService(u32),
     /// Replaces the services' addresses, by [`ServiceKey::address_only`].
     SetAddresses(BTreeSet<ServiceKey>),
@@ -145,6 +153,8 @@ pub struct HeldService {
     pub scheduler: u8,
     /// See [`Service::flags`].
     pub flags: u8,
+    /// See [`Service::persistence`].
+    pub persistence: Persistence,
     /// Where its ring lies.
     pub span: RingSpan,
     /// Its ring.
@@ -203,8 +213,8 @@ impl Held {
                 Change::PutService { index, service } => {
                     let span = RingSpan::from_word(service.ring);
                     let ring = ring_of(&written, span);
-                    let Service { key, scheduler, flags, .. } = *service;
-                    let held = HeldService { key, scheduler, flags, span, ring };
+                    let Service { key, scheduler, flags, persistence, .. } = *service;
+                    let held = HeldService { key, scheduler, flags, persistence, span, ring };
                     self.services.insert(*index, held);
                 }
                 Change::PublishRing { index, ring: span, scheduler, flags, .. } => {
@@ -212,6 +222,11 @@ impl Held {
                     if let Some(service) = self.services.get_mut(index) {
                         (service.span, service.ring) = (*span, ring);
                         (service.scheduler, service.flags) = (*scheduler, *flags);
+                    }
+                }
+                Change::SetPersistence { index, persistence } => {
+                    if let Some(service) = self.services.get_mut(index) {
+                        service.persistence = *persistence;
                     }
                 }
                 Change::FreeService(index) => drop(self.services.remove(index)),
@@ -232,6 +247,8 @@ pub struct VerdictCounts {
     pub verdicts: Vec<u64>,
     /// By the number of a [`State`].
     pub evictions: [u64; State::NUMBERS],
+    /// Connections to persistent services that went without a template, there being no room.
+    pub without_template: u64,
 }
 
 /// Why the tables can't be reached or changed.

@@ -17,13 +17,14 @@ impl Sizes {
     /// Tables for a config, on a machine with so many possible CPUs.
     ///
     /// The flow table gets 2^19 lines of five for a million flows and in proportion: at 2.6 slots a
-    /// flow, both lines of a new flow are as good as never full.
+    /// flow, both lines of a new flow are as good as never full. Templates get as many.
     pub fn of(tables: &TableSizes, cpus: u32, seed: Seed, timeouts: Timeouts, clock: Clock) -> Self {
-        let lines = (u64::from(tables.flows) * (1 << 19)).div_ceil(1_000_000).max(16);
+        let lines = |entries: u32| (u64::from(entries) * (1 << 19)).div_ceil(1_000_000) as u32;
         Self {
             settings: Settings {
                 version: VERSION,
-                lines: lines as u32,
+                lines: lines(tables.flows).max(16),
+                template_lines: lines(tables.templates),
                 // Number 0 is none.
                 destinations: tables.destinations + 1,
                 services: tables.services,
@@ -31,6 +32,7 @@ impl Sizes {
                 cpus,
                 hz: clock.hz(),
                 options: Options::DEFAULT,
+                reserved: 0,
                 seed,
                 peer_filter: 0,
                 timeouts,
@@ -56,15 +58,16 @@ impl Sizes {
     }
 
     /// Every table: its name, its number of values, the bytes of one.
-    pub fn arrays(&self) -> [(&'static str, u32, usize); 10] {
-        let Settings { lines, destinations, services, ring_slots, cpus, .. } = self.settings;
+    pub fn arrays(&self) -> [(&'static str, u32, usize); 11] {
+        let Settings { lines, template_lines, destinations, services, ring_slots, cpus, .. } = self.settings;
         [
             // Of service addresses, and of masqueraded real servers.
             ("ADMISSION", 2, size_of::<Admission>()),
             ("FLOWS", lines, size_of::<Line>()),
+            ("TEMPLATES", template_lines, size_of::<Line>()),
             ("COUNTERS", cpus * destinations, size_of::<Counters>()),
             ("LOADS", destinations, size_of::<Load>()),
-            ("CONNECTIONS", lines * LINE_SLOTS as u32, size_of::<Connection>()),
+            ("CONNECTIONS", self.settings.all_lines() * LINE_SLOTS as u32, size_of::<Connection>()),
             ("DESTINATION_HEADS", destinations, size_of::<u64>()),
             // Two records a destination: one in use, one to fill.
             ("DESTINATIONS", 2 * destinations, size_of::<Destination>()),

@@ -22,6 +22,7 @@ pub fn encode(snapshot: &Snapshot) -> String {
     families.extend(services(snapshot));
     families.extend(packets(snapshot));
     families.extend(flow_table(snapshot));
+    families.extend(templates(snapshot));
     families.extend(tables(snapshot));
     families.extend(daemon(snapshot));
     text(families)
@@ -31,7 +32,7 @@ pub fn encode(snapshot: &Snapshot) -> String {
 /// `lb_service_`, help, value.
 type Column<T> = (Kind, &'static str, &'static str, fn(&T) -> f64);
 
-const REAL_SERVER: [Column<RealServerSnapshot>; 9] = [
+const REAL_SERVER: [Column<RealServerSnapshot>; 10] = [
     (Counter, "packets_total", "Packets sent to the real server.", |it| it.counters.packets as f64),
     (
         Counter,
@@ -56,6 +57,12 @@ const REAL_SERVER: [Column<RealServerSnapshot>; 9] = [
         "inactive_connections",
         "Connections in other states, UDP's among them, that the real server holds: ipvsadm's InActConn.",
         |it| it.load.inactive().max(0).into(),
+    ),
+    (
+        Gauge,
+        "persistent_connections",
+        "Clients that are remembered for the real server, as the last sweep found them: ipvsadm's PersistConn.",
+        |it| it.templates as f64,
     ),
     (Gauge, "up", "1: its check passes, or it has none. 0: its check fails, or has not decided yet.", |it| {
         f64::from(it.health == Health::Up)
@@ -197,12 +204,46 @@ fn flow_table(snapshot: &Snapshot) -> Vec<Family> {
     families
 }
 
+/// Templates of persistence: entries of the flow table, too, but no connections.
+const TEMPLATES: [(State, &str); 2] = [(State::Template, "false"), (State::TemplateHeld, "true")];
+
+fn templates(snapshot: &Snapshot) -> Vec<Family> {
+    let evicted: u64 = TEMPLATES.iter().map(|(state, _)| snapshot.evictions[*state as usize]).sum();
+    let mut families = vec![
+        Family::new(
+            Counter,
+            "lb_template_evictions_total",
+            "Clients of persistent services that were forgotten to make room for others.",
+        )
+        .with(vec![], evicted as f64),
+        Family::new(
+            Counter,
+            "lb_connections_without_template_total",
+            "Connections to persistent services whose client is not remembered: there was no room.",
+        )
+        .with(vec![], snapshot.without_template as f64),
+    ];
+    if let Some(sweep) = &snapshot.flows.sweep {
+        let help = "Clients that persistent services remember, as the last sweep found them; held: one of the \
+                    client's connections was established, and no other client displaces it.";
+        families.push(
+            Family::new(Gauge, "lb_templates", help).with_all(
+                TEMPLATES.map(|(state, held)| {
+                    (vec![("held", held.to_owned())], sweep.states[state as usize] as f64)
+                }),
+            ),
+        );
+    }
+    families
+}
+
 fn tables(snapshot: &Snapshot) -> Vec<Family> {
     let tables = &snapshot.tables;
     let fills = [
         ("services", tables.services),
         ("destinations", tables.destinations),
         ("ring_slots", tables.ring_slots),
+        ("templates", tables.templates),
     ];
     let labels = |table: &str| vec![("table", table.to_owned())];
     vec![
@@ -272,7 +313,8 @@ fn real_server_labels(service: ServiceId, server: &RealServerSnapshot) -> Labels
 }
 
 fn by_state(counts: &[u64; State::NUMBERS]) -> impl Iterator<Item = (Labels, f64)> {
-    State::ALL.iter().map(|&state| (vec![("state", state.label().to_owned())], counts[state as usize] as f64))
+    let states = State::ALL.iter().filter(|state| TEMPLATES.iter().all(|(template, _)| template != *state));
+    states.map(|&state| (vec![("state", state.label().to_owned())], counts[state as usize] as f64))
 }
 
 fn sum(service: &ServiceSnapshot, of: impl Fn(&RealServerSnapshot) -> f64) -> f64 {

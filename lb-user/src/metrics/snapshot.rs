@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub verdicts: Vec<u64>,
     /// Entries of the flow table that gave way to another flow, by the number of their [`State`].
     pub evictions: [u64; State::NUMBERS],
+    /// Connections to persistent services that went without a template, there being no room.
+    pub without_template: u64,
     /// The flow table.
     pub flows: FlowTableSnapshot,
     /// How full the other tables are.
@@ -65,6 +67,8 @@ pub struct RealServerSnapshot {
     pub counters: Counters,
     /// Connections that it holds. Below 0, as it may be for a moment between two CPUs, counts as 0.
     pub load: Load,
+    /// Clients that are remembered for it, as the last sweep found them.
+    pub templates: u64,
 }
 
 /// The flow table.
@@ -98,6 +102,8 @@ pub struct TablesSnapshot {
     pub destinations: Fill,
     /// Slots of all services' rings together.
     pub ring_slots: Fill,
+    /// Clients that persistent services remember, as the last sweep found them.
+    pub templates: Fill,
 }
 
 /// How full a table is.

@@ -31,6 +31,7 @@ fn real_server(address: &str, name: Option<&str>, health: Health) -> RealServerS
         resolved: true,
         counters: counters(1_000),
         load: Load { connections: [-1, 7] },
+        templates: 3,
     }
 }
 
@@ -60,6 +61,7 @@ fn snapshot() -> Snapshot {
         ],
         verdicts: (0..Verdict::COUNT as u64).map(|index| 100 + index).collect(),
         evictions: std::array::from_fn(|state| state as u64),
+        without_template: 6,
         flows: FlowTableSnapshot {
             slots: 2_621_440,
             expired: 12,
@@ -73,6 +75,7 @@ fn snapshot() -> Snapshot {
             services: fill(2, 1_024),
             destinations: fill(4, 16_384),
             ring_slots: fill(9, 1_048_576),
+            templates: fill(190, 171_800),
         },
         checks: 4,
         interfaces: vec![
@@ -170,6 +173,12 @@ fn samples_have_these_names_labels_and_values() {
         ("lb_flow_table_last_sweep_duration_seconds", "", "0.025"),
         ("lb_flow_table_last_sweep_timestamp_seconds", "", "1800000000"),
         ("lb_table_entries", r#"{table="ring_slots"}"#, "9"),
+        ("lb_table_entries", r#"{table="templates"}"#, "190"),
+        ("lb_templates", r#"{held="false"}"#, "90"),
+        ("lb_templates", r#"{held="true"}"#, "100"),
+        ("lb_template_evictions_total", "", "19"),
+        ("lb_connections_without_template_total", "", "6"),
+        ("lb_real_server_persistent_connections", web1, "3"),
         ("lb_table_capacity_entries", r#"{table="destinations"}"#, "16384"),
         ("lb_checks", "", "4"),
         ("lb_interface_attached", r#"{interface="eth0",mode="native"}"#, "1"),
@@ -200,7 +209,8 @@ fn every_verdict_is_there_exactly_once_even_before_the_first_packet() {
         let all = samples.keys().filter(|series| series.starts_with("lb_packets_total"));
         assert_eq!(all.count(), Verdict::COUNT);
         let states = samples.keys().filter(|series| series.starts_with("lb_flow_table_evictions_total"));
-        assert_eq!(states.count(), State::ALL.len());
+        // Those of templates have metrics of their own.
+        assert_eq!(states.count(), State::ALL.len() - 2);
     }
 }
 

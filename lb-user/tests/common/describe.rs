@@ -11,7 +11,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use lb_user::model::{ForwardMethod, RingSize, Scheduler, SchedulerFlags, Tunnel};
+use lb_common::wire::Persistence;
+use lb_user::dataplane::clock;
+use lb_user::model::{ForwardMethod, Netmask, RingSize, Scheduler, SchedulerFlags, Tunnel};
 use lb_user::plan::Health;
 
 use crate::common::datagram::{ACK, Datagram, FIN, Part, RST, SCTP, SYN, TCP, UDP};
@@ -127,9 +129,11 @@ pub(crate) struct Scheduling {
     pub(crate) flags: SchedulerFlags,
     pub(crate) ring_size: RingSize,
     pub(crate) one_packet: bool,
+    pub(crate) persistence: Persistence,
 }
 
-/// `tcp 10.0.0.50:80 mh`, then any of the scheduler's flags (`mh-port`), `ring=251`, `one-packet`.
+/// `tcp 10.0.0.50:80 mh`, then any of the scheduler's flags (`mh-port`), `ring=251`, `one-packet`, `persistent=360`
+/// (seconds), `netmask=255.255.255.0`.
 pub(crate) fn service(line: &str) -> (Endpoint, Scheduling) {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [transport, end, scheduler, options @ ..] = words.as_slice() else {
@@ -142,10 +146,20 @@ pub(crate) fn service(line: &str) -> (Endpoint, Scheduling) {
         flags: SchedulerFlags::default(),
         ring_size: RingSize::default(),
         one_packet: false,
+        persistence: Persistence::NONE,
     };
+    let (mut timeout, mut netmask) = (0, Netmask::whole(end.ip()));
     for option in options {
         match *option {
             "one-packet" => scheduling.one_packet = true,
+            _ if option.starts_with("persistent=") => timeout = option[11..].parse().unwrap(),
+            _ if option.starts_with("netmask=") => {
+                let mask = &option[8..];
+                netmask = match mask.parse() {
+                    Ok(bits) => Netmask::V6(bits),
+                    Err(_) => Netmask::V4(mask.parse().unwrap_or_else(|_| panic!("{option} in {line:?}"))),
+                };
+            }
             "sh-port" | "mh-port" => scheduling.flags.port = true,
             "sh-fallback" | "mh-fallback" => scheduling.flags.fallback = true,
             _ => {
@@ -155,6 +169,9 @@ pub(crate) fn service(line: &str) -> (Endpoint, Scheduling) {
                     .unwrap_or_else(|| panic!("{option} in {line:?} is no word for a service"));
             }
         }
+    }
+    if timeout != 0 {
+        scheduling.persistence = Persistence::new(timeout, netmask.bytes(), clock());
     }
     (Endpoint { protocol: transport_number(transport), address: end.ip(), port: end.port() }, scheduling)
 }

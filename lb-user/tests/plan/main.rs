@@ -61,7 +61,7 @@ fn rr(service: u8, destinations: Vec<WantedDestination>) -> WantedService {
 }
 
 fn tables() -> MemoryDataplane {
-    let sizes = TableSizes { flows: 1024, services: 8, destinations: 64, ring_slots: 4096 };
+    let sizes = TableSizes { flows: 1024, services: 8, destinations: 64, ring_slots: 4096, templates: 1_024 };
     MemoryDataplane::new(
         Sizes::of(&sizes, 1, [1; 6], Timeouts::new(900, 120, 300, Clock::new(250)), Clock::new(250))
             .settings(),

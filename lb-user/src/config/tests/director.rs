@@ -94,10 +94,16 @@ fn numbers_and_durations_have_ranges() {
 
 #[test]
 fn options_of_connections_have_the_values_of_their_sysctls() {
-    let text = "[director.connections]\nconn_reuse_mode = 0\nexpire_nodest_conn = false\nsloppy_tcp = true";
+    let text = "[director.connections]\nconn_reuse_mode = 0\nexpire_nodest_conn = false\nsloppy_tcp = true\n\
+                expire_quiescent_template = true";
     let connections = parse("lb.toml", text).unwrap().director.connections;
-    let expected =
-        Connections { conn_reuse_mode: 0, expire_nodest_conn: false, sloppy_tcp: true, sloppy_sctp: false };
+    let expected = Connections {
+        conn_reuse_mode: 0,
+        expire_nodest_conn: false,
+        sloppy_tcp: true,
+        sloppy_sctp: false,
+        expire_quiescent_template: true,
+    };
     assert_eq!(connections, expected);
     for (key, value, problem) in [
         ("conn_reuse_mode", "4", "4 is out of range: 0 to 3"),

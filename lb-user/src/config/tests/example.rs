@@ -1,11 +1,15 @@
 //! The example in the documentation is a file, and this model.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use super::parse;
 use crate::model::{
-    AddressOwner, Check, CheckKind, Connections, Director, ForwardMethod, Model, Peer, Protocol, RealServer,
-    RingSize, Scheduler, SchedulerFlags, ServiceId, TableSizes, Timeouts, Tunnel, VirtualService, XdpMode,
+    AddressOwner, Check, CheckKind, Connections, Director, ForwardMethod, Model, Netmask, Peer, Persistence,
+    Protocol, RealServer, RingSize, Scheduler, SchedulerFlags, ServiceId, TableSizes, Timeouts, Tunnel,
+    VirtualService, XdpMode,
 };
 
 #[test]
@@ -19,30 +23,7 @@ fn the_example_is_this_model() {
         interface: None,
     };
     let model = Model {
-        director: Director {
-            interfaces: vec!["eth0".to_owned()],
-            xdp_mode: XdpMode::Auto,
-            metrics: Some("127.0.0.1:9105".parse().unwrap()),
-            peers: vec![Peer::Mac([2, 0, 0, 0, 0, 0x12]), Peer::Address(address("10.0.0.12"))],
-            service_addresses: AddressOwner::Director,
-            timeouts: Timeouts {
-                tcp: Duration::from_secs(900),
-                tcp_fin: Duration::from_secs(120),
-                udp: Duration::from_secs(300),
-            },
-            connections: Connections {
-                conn_reuse_mode: 2,
-                expire_nodest_conn: true,
-                sloppy_tcp: false,
-                sloppy_sctp: false,
-            },
-            tables: TableSizes {
-                flows: 1_000_000,
-                services: 1_024,
-                destinations: 16_384,
-                ring_slots: 1_048_576,
-            },
-        },
+        director: director(),
         services: vec![
             VirtualService {
                 id: ServiceId { protocol: Protocol::Tcp, address: address("10.0.0.50"), port: 80 },
@@ -50,6 +31,10 @@ fn the_example_is_this_model() {
                 scheduler_flags: SchedulerFlags::default(),
                 ring_size: RingSize::default(),
                 one_packet: false,
+                persistence: Some(Persistence {
+                    timeout: Duration::from_secs(360),
+                    netmask: Netmask::V4(Ipv4Addr::new(255, 255, 255, 0)),
+                }),
                 check: Some(Check {
                     kind: CheckKind::Tcp { port: Some(80) },
                     interval: Duration::from_secs(2),
@@ -77,6 +62,7 @@ fn the_example_is_this_model() {
                 scheduler_flags: SchedulerFlags { port: true, fallback: true },
                 ring_size: RingSize::new(4_093).unwrap(),
                 one_packet: false,
+                persistence: None,
                 check: None,
                 real_servers: vec![RealServer {
                     forward: ForwardMethod::Tunnel(Tunnel::Gue { port: 6_080, checksum: true }),
@@ -89,6 +75,7 @@ fn the_example_is_this_model() {
                 scheduler_flags: SchedulerFlags::default(),
                 ring_size: RingSize::default(),
                 one_packet: false,
+                persistence: None,
                 check: None,
                 real_servers: vec![RealServer {
                     forward: ForwardMethod::Masquerade,
@@ -101,6 +88,7 @@ fn the_example_is_this_model() {
                 scheduler_flags: SchedulerFlags::default(),
                 ring_size: RingSize::default(),
                 one_packet: false,
+                persistence: None,
                 check: Some(Check::new(CheckKind::Tcp { port: None })),
                 real_servers: vec![
                     real_server("fd00::11", 53),
@@ -123,6 +111,35 @@ fn the_example_says_what_the_defaults_are() {
     let empty = parse("lb.toml", "").unwrap();
     assert_eq!(empty, Model::default());
     assert_eq!((empty.director.interfaces.len(), empty.director.metrics), (0, None));
+}
+
+fn director() -> Director {
+    Director {
+        interfaces: vec!["eth0".to_owned()],
+        xdp_mode: XdpMode::Auto,
+        metrics: Some("127.0.0.1:9105".parse().unwrap()),
+        peers: vec![Peer::Mac([2, 0, 0, 0, 0, 0x12]), Peer::Address(address("10.0.0.12"))],
+        service_addresses: AddressOwner::Director,
+        timeouts: Timeouts {
+            tcp: Duration::from_secs(900),
+            tcp_fin: Duration::from_secs(120),
+            udp: Duration::from_secs(300),
+        },
+        connections: Connections {
+            conn_reuse_mode: 2,
+            expire_nodest_conn: true,
+            sloppy_tcp: false,
+            sloppy_sctp: false,
+            expire_quiescent_template: false,
+        },
+        tables: TableSizes {
+            flows: 1_000_000,
+            services: 1_024,
+            destinations: 16_384,
+            ring_slots: 1_048_576,
+            templates: 65_536,
+        },
+    }
 }
 
 fn address(text: &str) -> IpAddr {

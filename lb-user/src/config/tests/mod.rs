@@ -3,6 +3,7 @@
 
 mod director;
 mod example;
+mod persistence;
 mod scheduler;
 mod service;
 mod syntax;

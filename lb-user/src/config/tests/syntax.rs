@@ -37,12 +37,14 @@ fn an_unknown_key_is_told_what_it_was_meant_to_be() {
     check_service(
         "fwmark",
         "1",
-        "fwmark: unknown key; known here: protocol, address, scheduler, scheduler_flags, ring_size, one_packet, check, real_server",
+        "fwmark: unknown key; known here: protocol, address, scheduler, scheduler_flags, ring_size, one_packet, persistent, netmask, check, real_server",
     );
     check_real_server("weights = 5", "weights: unknown key; did you mean `weight`?");
     check(
         "[tables]\n'a\"b' = 1\n",
-        &["lb.toml:2: tables.\"a\\\"b\": unknown key; known here: flows, services, destinations, ring_slots"],
+        &[
+            "lb.toml:2: tables.\"a\\\"b\": unknown key; known here: flows, services, destinations, ring_slots, templates",
+        ],
     );
 }
 

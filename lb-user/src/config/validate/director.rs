@@ -83,6 +83,7 @@ fn connections(raw: &RawConnections, report: &mut Report<'_>) -> Connections {
         expire_nodest_conn: is_set(&raw.expire_nodest_conn, defaults.expire_nodest_conn),
         sloppy_tcp: is_set(&raw.sloppy_tcp, defaults.sloppy_tcp),
         sloppy_sctp: is_set(&raw.sloppy_sctp, defaults.sloppy_sctp),
+        expire_quiescent_template: is_set(&raw.expire_quiescent_template, defaults.expire_quiescent_template),
     }
 }
 
@@ -95,5 +96,6 @@ fn table_sizes(raw: &RawTables, report: &mut Report<'_>) -> TableSizes {
         services: size(raw.services.as_ref(), defaults.services, 1..=1 << 16),
         destinations: size(raw.destinations.as_ref(), defaults.destinations, 1..=DESTINATION_MAX),
         ring_slots: size(raw.ring_slots.as_ref(), defaults.ring_slots, 1..=1 << 26),
+        templates: size(raw.templates.as_ref(), defaults.templates, 1 << 10..=15_000_000),
     }
 }

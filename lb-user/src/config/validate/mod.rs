@@ -4,6 +4,7 @@
 //! the others are still judged; the model is then thrown away.
 
 mod director;
+mod persistence;
 mod real_server;
 mod room;
 mod service;

@@ -7,7 +7,7 @@ use lb_common::sched::Shape;
 use lb_common::wire::RING_SLOTS_MAX;
 use toml::Spanned;
 
-use super::{Report, real_server::real_servers, within};
+use super::{Report, persistence::persistence, real_server::real_servers, within};
 use crate::{
     config::{
         address,
@@ -79,9 +79,18 @@ fn service(at: &Spanned<RawVirtualService>, report: &mut Report<'_>) -> Option<V
     {
         report.refuse(at, Problem::OnePacketMasqueraded);
     }
+    let persistence = persistence(raw, address, report);
     let scheduler = scheduler?;
-    let service =
-        VirtualService { id, scheduler, scheduler_flags, ring_size, one_packet, check, real_servers };
+    let service = VirtualService {
+        id,
+        scheduler,
+        scheduler_flags,
+        ring_size,
+        one_packet,
+        persistence,
+        check,
+        real_servers,
+    };
     let slots = service.ring_slots();
     if slots > u64::from(RING_SLOTS_MAX) {
         report.refuse(at, Problem::RingTooLong { slots });

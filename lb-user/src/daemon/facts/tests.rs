@@ -29,6 +29,7 @@ fn model(service: &str, servers: &[(&str, ForwardMethod)]) -> Model {
         scheduler_flags: SchedulerFlags::default(),
         ring_size: RingSize::default(),
         one_packet: false,
+        persistence: None,
         check: None,
         real_servers: real_servers.collect(),
     };
