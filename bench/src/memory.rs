@@ -32,6 +32,8 @@ pub fn run(_: Plan) -> anyhow::Result<Vec<Row>> {
         destinations: 1 << 10,
         ring_slots: 1 << 12,
         templates: 1 << 10,
+        class_addresses: 1 << 10,
+        class_rules: 1 << 10,
     };
     let larger = [
         ("flow", TableSizes { flows: small.flows + MORE, ..small }),
@@ -39,6 +41,8 @@ pub fn run(_: Plan) -> anyhow::Result<Vec<Row>> {
         ("real-server", TableSizes { destinations: small.destinations + MORE, ..small }),
         ("ring-slot", TableSizes { ring_slots: small.ring_slots + MORE, ..small }),
         ("template", TableSizes { templates: small.templates + MORE, ..small }),
+        ("class-address", TableSizes { class_addresses: small.class_addresses + MORE, ..small }),
+        ("class-rule", TableSizes { class_rules: small.class_rules + MORE, ..small }),
     ];
     let mut progress = Progress::new("memory", larger.len() + 2);
     progress.step("small tables");

@@ -84,6 +84,8 @@ verdicts! {
         OtherProtocol = "other_protocol",
         /// For a service address, but no service has its port and protocol.
         NoService = "no_service",
+        /// A class marks it, but no service has the mark, nor its address, port and protocol.
+        NoMarkedService = "no_marked_service",
         /// An ICMP error for a service address, about a packet of no connection.
         UnrelatedError = "unrelated_error",
         /// From a masqueraded real server, but of no connection: its own traffic, the answers to checks among it.

@@ -16,6 +16,8 @@
 )]
 
 #[cfg(target_arch = "bpf")]
+mod addresses;
+#[cfg(target_arch = "bpf")]
 mod flow_line;
 #[cfg(target_arch = "bpf")]
 mod functions;

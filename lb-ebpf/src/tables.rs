@@ -18,10 +18,12 @@ use lb_common::sched::Scheduler;
 use lb_common::verdict::{Action, Verdict};
 use lb_common::wire::{
     ADMISSION_WORDS, Connection, Counters, DESTINATION_DOWN, DESTINATION_REMOVED, Destination,
-    DestinationHead, Edit, Layout, Load, Options, Part, Persistence, Place, RING_CHUNK, RingSpan, Service,
-    ServiceKey, Settings, Tick, VERDICT_NO_TEMPLATE, VERDICT_SPARE, VERDICT_STRIDE, peer_bit,
+    DestinationHead, Edit, Layout, Load, Options, Part, Persistence, Place, RING_CHUNK, RingSpan, Rule,
+    RuleSpan, Service, ServiceKey, Settings, Tick, VERDICT_NO_TEMPLATE, VERDICT_SPARE, VERDICT_STRIDE,
+    peer_bit,
 };
 
+use crate::addresses;
 use crate::flow_line::{KernelLine, KernelRecord};
 use crate::functions::{director_enter_reply, director_insert};
 
@@ -30,8 +32,6 @@ use crate::functions::{director_enter_reply, director_insert};
 static TABLES: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static PEERS: HashMap<u64, u32> = HashMap::with_max_entries(1024, 0);
-#[map]
-static ADDRESSES: HashMap<ServiceKey, u32> = HashMap::with_max_entries(1, 0);
 #[map]
 static SERVICE_INDEX: HashMap<ServiceKey, u32> = HashMap::with_max_entries(1, 0);
 #[map]
@@ -227,7 +227,19 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn is_service_address(&self, key: &ServiceKey) -> bool {
-        ADDRESSES.get_ptr(key).is_some()
+        addresses::is_known(key)
+    }
+
+    #[inline(always)]
+    fn rules(&self, key: &ServiceKey) -> RuleSpan {
+        // SAFETY: the value lives as long as the map, and the word is written whole.
+        let has_rules = unsafe { addr_of!((*self.settings()).has_rules).read_volatile() } != 0;
+        if has_rules { addresses::rules(key) } else { RuleSpan { first: 0, rules: 0 } }
+    }
+
+    #[inline(always)]
+    fn rule(&self, index: u32) -> Option<&Rule> {
+        addresses::rule(index)
     }
 
     #[inline(always)]

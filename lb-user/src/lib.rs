@@ -10,12 +10,14 @@
 //! dataplane        the tables: in the kernel, and their twin in memory
 //! metrics          what Prometheus reads
 //! config           a file -> Model, or a line that says what is wrong with it
-//! model            what the operator wants: director, virtual services, real servers
+//! class            classes -> the rules of one address
+//! model            what the operator wants: director, classes, virtual services, real servers
 //! ```
 //!
 //! What happens to a packet is decided in `lb_common` and nowhere here.
 
 pub mod check;
+pub mod class;
 pub mod cli;
 pub mod config;
 pub mod daemon;

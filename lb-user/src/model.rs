@@ -5,15 +5,21 @@
 //! This module knows no file format, no tables, no network, and nothing of what is up or down now.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
+pub use class::{Class, Ports, Prefix};
 pub use lb_common::sched::{RingSize, Scheduler};
 use lb_common::sched::{SH_SLOTS, wrr_slots};
 use lb_common::wire::Options;
-pub use lb_common::wire::Protocol;
+pub use lb_common::wire::{Family, Protocol};
+pub use service_id::{ServiceId, family_of};
+
+mod class;
+mod service_id;
 
 /// The most real servers that one virtual service can have.
 pub const REAL_SERVERS_MAX: usize = 4_096;
@@ -26,8 +32,23 @@ pub const WEIGHT_MAX: u32 = 65_535;
 pub struct Model {
     /// The host that schedules.
     pub director: Director,
+    /// In the order of the file: the first that matches a packet says its mark.
+    pub classes: Vec<Class>,
     /// In the order of the file; no [`ServiceId`] twice.
     pub services: Vec<VirtualService>,
+}
+
+impl Model {
+    /// Addresses that packets for services go to: those of services, and those of classes whose mark has a service.
+    pub fn service_addresses(&self) -> BTreeSet<IpAddr> {
+        let own = self.services.iter().filter_map(|service| service.id.address());
+        let ids: BTreeSet<ServiceId> = self.services.iter().map(|service| service.id).collect();
+        let of_classes = self.classes.iter().flat_map(|class| {
+            let is_marked = |address: &&IpAddr| ids.contains(&ServiceId::of_mark(class.mark, **address));
+            class.addresses.iter().filter(is_marked).copied()
+        });
+        own.chain(of_classes).collect()
+    }
 }
 
 /// The host that schedules connections: what concerns all its services.
@@ -155,6 +176,10 @@ pub struct TableSizes {
     pub flows: u32,
     /// Virtual services, 1 to 65,536.
     pub services: u32,
+    /// Addresses of classes, counted once; 1 to 65,536. Those of services have room of their own.
+    pub class_addresses: u32,
+    /// Rules of classes, see [`crate::class`], 1 to 1,048,576. Addresses with the same ones share them.
+    pub class_rules: u32,
     /// Real servers, counted once for each service; 1 to [`lb_common::wire::DESTINATION_MAX`].
     pub destinations: u32,
     /// Slots of all services' rings together, 1 to 67,108,864; see [`VirtualService::ring_slots`].
@@ -168,6 +193,8 @@ impl Default for TableSizes {
         Self {
             flows: 1_000_000,
             services: 1_024,
+            class_addresses: 4_096,
+            class_rules: 4_096,
             destinations: 16_384,
             ring_slots: 1_048_576,
             templates: 65_536,
@@ -175,31 +202,7 @@ impl Default for TableSizes {
     }
 }
 
-/// What names a virtual service: no two have the same.
-///
-/// Displayed as `ipvsadm -L -n` does: `TCP 10.0.0.50:80`, `UDP [fd00::50]:53`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServiceId {
-    /// TCP, UDP or SCTP.
-    pub protocol: Protocol,
-    /// Unicast, and not IPv4 in IPv6's clothes (`::ffff:0:0/96`).
-    pub address: IpAddr,
-    /// 1 to 65535.
-    pub port: u16,
-}
-
-impl fmt::Display for ServiceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let protocol = match self.protocol {
-            Protocol::Tcp => "TCP",
-            Protocol::Udp => "UDP",
-            Protocol::Sctp => "SCTP",
-        };
-        write!(f, "{protocol} {}", SocketAddr::new(self.address, self.port))
-    }
-}
-
-/// An address and port whose connections are spread over real servers.
+/// An address and port, or a mark, whose connections are spread over real servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualService {
     /// Its name.
@@ -210,7 +213,8 @@ pub struct VirtualService {
     pub scheduler_flags: SchedulerFlags,
     /// How many slots mh and maglev have; the default for all others.
     pub ring_size: RingSize,
-    /// Whether every datagram is scheduled for itself, and no connection is kept; UDP only.
+    /// Whether every datagram is scheduled for itself, and no connection is kept; UDP only. A service by mark that has
+    /// TCP too has connections for that.
     pub one_packet: bool,
     /// Whether a client's connections go to one real server; never with [`Self::one_packet`].
     pub persistence: Option<Persistence>,
@@ -285,10 +289,10 @@ pub enum Netmask {
 
 impl Netmask {
     /// All bits: every address is a client of its own.
-    pub const fn whole(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(_) => Self::V4(Ipv4Addr::BROADCAST),
-            IpAddr::V6(_) => Self::V6(128),
+    pub const fn whole(family: Family) -> Self {
+        match family {
+            Family::V4 => Self::V4(Ipv4Addr::BROADCAST),
+            Family::V6 => Self::V6(128),
         }
     }
 
@@ -312,7 +316,8 @@ pub struct RealServer {
     pub name: Option<String>,
     /// Unicast, of the family of the service's address unless it is behind a tunnel.
     pub address: IpAddr,
-    /// The service's port, unless it is masqueraded: no other forward method rewrites it.
+    /// The service's port, unless it is masqueraded: no other forward method rewrites it. 0: packets keep theirs. Of a
+    /// service by mark it may be another one, which checks then ask.
     pub port: u16,
     /// 0 to [`WEIGHT_MAX`]. 0 drains: no new connections, the old ones stay.
     pub weight: u32,
@@ -422,7 +427,8 @@ mod tests {
                 interface: None,
             })
             .collect();
-        let id = ServiceId { protocol: Protocol::Tcp, address: IpAddr::from([10, 0, 0, 50]), port: 80 };
+        let address = IpAddr::from([10, 0, 0, 50]);
+        let id = ServiceId::Address { protocol: Protocol::Tcp, address, port: 80 };
         VirtualService {
             id,
             scheduler,
@@ -437,13 +443,14 @@ mod tests {
 
     #[test]
     fn a_service_is_displayed_as_ipvsadm_does() {
-        let mut id = service(Scheduler::Rr, &[]).id;
-        assert_eq!(id.to_string(), "TCP 10.0.0.50:80");
-        id.protocol = Protocol::Udp;
-        id.address = IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 0x50]);
-        assert_eq!(id.to_string(), "UDP [fd00::50]:80");
-        id.protocol = Protocol::Sctp;
+        assert_eq!(service(Scheduler::Rr, &[]).id.to_string(), "TCP 10.0.0.50:80");
+        let address = IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 0x50]);
+        let id = ServiceId::Address { protocol: Protocol::Udp, address, port: 0 };
+        assert_eq!(id.to_string(), "UDP [fd00::50]:0");
+        let id = ServiceId::Address { protocol: Protocol::Sctp, address, port: 80 };
         assert_eq!(id.to_string(), "SCTP [fd00::50]:80");
+        assert_eq!(ServiceId::of_mark(7, IpAddr::from([10, 0, 0, 50])).to_string(), "FWM 7");
+        assert_eq!(ServiceId::of_mark(u32::MAX, address).to_string(), "FWM 4294967295 IPv6");
         assert_eq!(format!("{:>6}", ForwardMethod::Local), " Local");
         assert_eq!(ForwardMethod::Tunnel(Tunnel::Ipip).to_string(), "Tunnel");
     }
@@ -460,7 +467,7 @@ mod tests {
         assert_eq!(bytes(Netmask::V6(1)), 1 << 127);
         assert_eq!(bytes(Netmask::V6(64)), u128::from(u64::MAX) << 64);
         assert_eq!(bytes(Netmask::V6(128)), u128::MAX);
-        assert_eq!(bytes(Netmask::whole(IpAddr::from([10, 0, 0, 1]))), u128::from(u32::MAX) << 96);
+        assert_eq!(bytes(Netmask::whole(Family::V4)), u128::from(u32::MAX) << 96);
     }
 
     #[test]

@@ -8,15 +8,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytemuck::Zeroable as _;
 use lb_common::wire::{
     Admission, DESTINATION_DOWN, DESTINATION_PAIRED, DESTINATION_REMOVED, DESTINATION_REPLY, Destination,
-    DestinationHead, FORWARD_MASQUERADE, FORWARD_REPLY, Family, Options, Persistence, RingSpan,
+    DestinationHead, FORWARD_MASQUERADE, FORWARD_REPLY, Family, Options, Persistence, RingSpan, Rule,
     SERVICE_FALLBACK, SERVICE_ONE_PACKET, SERVICE_PERSISTENT, SERVICE_PORT, Service, ServiceKey, Timeouts,
     admission_bit_v4, admission_bit_v6,
 };
 
 use crate::dataplane::{Change, Held, HeldDestination};
 use crate::model::{RingSize, Scheduler, SchedulerFlags};
+use addresses::Addresses;
 use rings::{Rings, Server};
 
+mod addresses;
 mod rings;
 
 /// What maglev's rings are made with. Directors that have the same one send a client to the same real server;
@@ -28,6 +30,9 @@ pub const MAGLEV_SEED: [u64; 2] = [0, 0];
 pub struct Wanted {
     /// All services; no key twice.
     pub services: Vec<WantedService>,
+    /// The rules of classes, by [`ServiceKey::address_only`]. Of an address that would be no service's, nothing is
+    /// kept: it is one if it has a service of its own, or a rule whose mark has a service.
+    pub rules: BTreeMap<ServiceKey, Vec<Rule>>,
     /// Ethernet addresses of peer directors.
     pub peers: BTreeSet<[u8; 6]>,
     /// Interfaces (ifindex) that packets may leave by.
@@ -112,7 +117,8 @@ pub fn plan(held: &Held, wanted: &Wanted, picks: impl Fn(u32) -> u64) -> Result<
     for service in &wanted.services {
         plan.service(service, &picks)?;
     }
-    Ok(plan.finish(wanted))
+    let addresses = Addresses::new(held, wanted)?;
+    Ok(plan.finish(addresses))
 }
 
 /// The changes that give back destinations that were removed, and that no connection names: `is_named` asks.
@@ -275,28 +281,14 @@ impl<'a> Plan<'a> {
     }
 
     fn write_ring(&mut self, slots: Vec<u32>) -> Result<RingSpan, Full> {
-        let span = self.free_span(slots.len() as u32)?;
+        let (count, room) = (slots.len() as u32, self.held.settings.ring_slots);
+        let first = first_gap(&self.spans, count, room).ok_or(Full { table: "ring_slots", room })?;
+        let span = RingSpan { first, slots: count };
         if span.slots > 0 {
             self.spans.insert((span.first, span.slots));
             self.rings.push(Change::WriteRing { first: span.first, slots });
         }
         Ok(span)
-    }
-
-    /// The first gap that is wide enough.
-    fn free_span(&self, slots: u32) -> Result<RingSpan, Full> {
-        let room = self.held.settings.ring_slots;
-        let mut first = 0;
-        for &(begin, length) in &self.spans {
-            if begin.saturating_sub(first) >= slots {
-                break;
-            }
-            first = begin + length;
-        }
-        if slots > room || first > room - slots {
-            return Err(Full { table: "ring_slots", room });
-        }
-        Ok(RingSpan { first: if slots == 0 { 0 } else { first }, slots })
     }
 
     fn free_number(&mut self) -> Result<u32, Full> {
@@ -314,8 +306,10 @@ impl<'a> Plan<'a> {
         Ok(index)
     }
 
-    fn finish(mut self, wanted: &Wanted) -> Vec<Change> {
+    fn finish(mut self, mut addresses: Addresses) -> Vec<Change> {
         let mut gone = Vec::new();
+        // Behind the keys of new services, in front of those that go: whoever is marked finds the service.
+        self.rings.append(&mut addresses.early);
         for (&index, service) in &self.held.services {
             if !self.kept_services.contains(&service.key) {
                 self.rings.push(Change::RemoveKey(service.key));
@@ -334,20 +328,12 @@ impl<'a> Plan<'a> {
         let masqueraded = self.held.destinations.values().filter(are);
         let before: BTreeSet<_> = masqueraded.map(|held| held.destination.address_key()).collect();
         if before != self.sources {
-            let filter = (!self.sources.is_empty()).then(|| Box::new(admission(&self.sources)));
+            let filter = (!self.sources.is_empty()).then(|| Box::new(admission(self.sources.iter())));
             // Before a ring names the first of them, and after none does.
             let changes = if self.sources.is_empty() { &mut self.late } else { &mut self.early };
             changes.push(Change::SetSources(filter));
         }
-        let keys = |services: &mut dyn Iterator<Item = ServiceKey>| services.collect::<BTreeSet<_>>();
-        let before = keys(&mut self.held.services.values().map(|service| service.key));
-        let after = keys(&mut wanted.services.iter().map(|service| service.key));
-        if before != after {
-            // In front of the filter: what that admits is known by then.
-            let addresses = after.iter().map(|key| key.address_only()).collect();
-            self.rings.push(Change::SetAddresses(addresses));
-            self.rings.push(Change::SetAdmission(Box::new(admission(&after))));
-        }
+        self.rings.append(&mut addresses.late);
         let mut changes = self.early;
         changes.append(&mut self.rings);
         changes.append(&mut gone);
@@ -381,7 +367,7 @@ const fn flag_bits(service: &WantedService) -> u8 {
         | (if service.persistence.is_some() { SERVICE_PERSISTENT } else { 0 })
 }
 
-fn admission(keys: &BTreeSet<ServiceKey>) -> Admission {
+fn admission<'a>(keys: impl Iterator<Item = &'a ServiceKey>) -> Admission {
     let mut admission = Admission::EMPTY;
     for key in keys {
         admission.admit(match key.family() {
@@ -396,6 +382,18 @@ fn admission(keys: &BTreeSet<ServiceKey>) -> Admission {
         });
     }
     admission
+}
+
+/// The beginning of the first gap between spans (first, length) that is wide enough; 0 for nothing.
+fn first_gap(spans: &BTreeSet<(u32, u32)>, width: u32, room: u32) -> Option<u32> {
+    let mut first = 0;
+    for &(begin, length) in spans {
+        if begin.saturating_sub(first) >= width {
+            break;
+        }
+        first = begin + length;
+    }
+    (width <= room && first <= room - width).then_some(if width == 0 { 0 } else { first })
 }
 
 fn first_free(taken: &BTreeSet<u32>, begin: u32, end: u32) -> Option<u32> {

@@ -19,7 +19,8 @@ use namespace::{in_namespace, ip};
 const DEADLINE: Duration = Duration::from_secs(10);
 
 fn check_of(address: &str) -> CheckId {
-    let service = ServiceId { protocol: Protocol::Tcp, address: IpAddr::from([10, 0, 0, 50]), port: 80 };
+    let service =
+        ServiceId::Address { protocol: Protocol::Tcp, address: IpAddr::from([10, 0, 0, 50]), port: 80 };
     CheckId { service, address: address.parse().unwrap(), port: 80 }
 }
 

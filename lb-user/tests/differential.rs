@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common {
+    pub(crate) mod classes;
     pub(crate) mod datagram;
     pub(crate) mod director;
     pub(crate) mod icmp;
@@ -29,9 +30,13 @@ use fastrand::Rng;
 use lb_common::verdict::{Action, Verdict};
 use lb_common::wire::{Family, Line, Options, Persistence, ServiceKey, State, entry_destination};
 use lb_user::dataplane::{Dataplane as _, clock};
-use lb_user::model::{ForwardMethod, Netmask, RingSize, Scheduler, SchedulerFlags, TableSizes, Tunnel};
+use lb_user::model::{
+    Class, ForwardMethod, Netmask, Ports, Prefix, Protocol, RingSize, Scheduler, SchedulerFlags, TableSizes,
+    Tunnel,
+};
 use lb_user::plan::{Health, Wanted, WantedService, free};
 
+use common::classes::{marked, rules};
 use common::datagram::{DIRECTOR, ROUTER, SCTP, TCP, UDP};
 use common::director::timeouts;
 use common::journey::Journeys;
@@ -62,7 +67,14 @@ fn a_million_packets_meet_the_same_fate_on_the_host_and_in_the_kernel() {
     let mut freed = 0;
     let mut outputs = BTreeMap::new();
     for (part, flows, templates) in [(0, 8_192, 1_024), (1, 1, 8)] {
-        let sizes = TableSizes { flows, services: 16, destinations: 1_024, ring_slots: 65_536, templates };
+        let sizes = TableSizes {
+            flows,
+            services: 32,
+            destinations: 2_048,
+            ring_slots: 65_536,
+            templates,
+            ..TableSizes::default()
+        };
         let mut twins = Twins::new(&sizes);
         freed += run(&mut twins, seed + part, packets / 2, &mut outputs);
         for &verdict in Verdict::ALL {
@@ -110,7 +122,8 @@ fn a_million_packets_meet_the_same_fate_on_the_host_and_in_the_kernel() {
 fn run(twins: &mut Twins, seed: u64, packets: u64, outputs: &mut BTreeMap<&str, u64>) -> usize {
     let mut random = Rng::with_seed(seed);
     let pool = endpoints();
-    let mut journeys = Journeys::new(Traffic::new(random.u64(..), pool.clone(), (16, 64)));
+    let addressed: Vec<_> = pool.iter().copied().filter(|service| service.protocol != 0).collect();
+    let mut journeys = Journeys::new(Traffic::new(random.u64(..), addressed.clone(), (16, 64)));
     let (mut frame, mut freed) = (Vec::new(), 0);
     let mut configured = Vec::new();
     for packet in 0..packets {
@@ -127,7 +140,7 @@ fn run(twins: &mut Twins, seed: u64, packets: u64, outputs: &mut BTreeMap<&str, 
             twins.apply(&wanted);
         }
         // Services that are configured, mostly; and those that are or were.
-        journeys.traffic.services.clone_from(if random.u8(..8) == 0 { &pool } else { &configured });
+        journeys.traffic.services.clone_from(if random.u8(..8) == 0 { &addressed } else { &configured });
         match random.u8(..10) {
             0..7 => {
                 let mut datagram = journeys.next();
@@ -255,17 +268,17 @@ fn check_masquerade(frame: &[u8], verdict: Verdict, out: &[u8]) -> &'static str 
     let (address, port, protocol) = rewritten(out, end);
     judge_masquerade::masquerade(frame, out, &out[..12], end, (address, port));
     if is_reply {
-        let is_its = |service: Endpoint| service.address == address && (port == 0 || service.port == port);
-        assert!(
-            endpoints().into_iter().any(is_its),
-            "an answer from {address} port {port}, which is no service"
-        );
+        // Some have any port.
+        let is_its = |service: Endpoint| service.protocol != 0 && service.address == address;
+        assert!(endpoints().into_iter().any(is_its), "an answer from {address}, which is no service's");
         // By which the client's packets came: a peer that is none in this config is a router as others are.
         assert!([&ROUTER, &PEERS[0], &PEERS[1]].iter().any(|router| out[..6] == **router));
         assert_eq!(out[6..12], DIRECTOR);
     } else {
         assert_eq!(out[..5], [2, 0, 0, 0, 1], "the real server's Ethernet address");
-        assert!([0, 80, 443, 53].contains(&port) || (8_001..8_007).contains(&port), "port {port}");
+        // Parts and errors have none.
+        let is_kept = port == 0 || port == rewritten(frame, end).1;
+        assert!(is_kept || (8_001..8_007).contains(&port), "port {port}");
     }
     match (protocol, is_reply, address.is_ipv4()) {
         (TCP | UDP, false, true) => "masquerade of IPv4",
@@ -289,10 +302,15 @@ const fn reaches_a_service(verdict: Verdict) -> bool {
             | Verdict::ExtensionHeader
             | Verdict::OtherProtocol
             | Verdict::NoService
+            | Verdict::NoMarkedService
             | Verdict::RealServersOwn
     )
 }
 
+/// The mark of classes that may be of SCTP.
+const ANY_PROTOCOL: u32 = 3;
+
+/// Services: by address and port, on all ports, by mark.
 fn endpoints() -> Vec<Endpoint> {
     let addresses = [
         IpAddr::from([10, 0, 0, 50]),
@@ -300,17 +318,39 @@ fn endpoints() -> Vec<Endpoint> {
         IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 0x50]),
         IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 0x51]),
     ];
-    let transports = [(TCP, 80), (TCP, 443), (UDP, 53), (SCTP, 9899)];
+    let transports = [(TCP, 80), (TCP, 443), (UDP, 53), (SCTP, 9899), (TCP, 0), (UDP, 0)];
+    let marks = [marked(1, false), marked(2, false), marked(3, false), marked(1, true), marked(3, true)];
     addresses
         .into_iter()
         .flat_map(|address| transports.map(|(protocol, port)| Endpoint { protocol, address, port }))
+        .chain(marks)
         .collect()
+}
+
+/// What a class with a service's mark may match; without one, another service.
+fn marked_end(random: &mut Rng, classes: &[Class], configured: &[Endpoint], service: &Endpoint) -> Endpoint {
+    let is_v4 = service.address.is_ipv4();
+    let ends = classes.iter().flat_map(|class| {
+        let addresses = class.addresses.iter().filter(|address| address.is_ipv4() == is_v4);
+        addresses.filter(|&&address| marked(class.mark, !address.is_ipv4()) == *service).map(
+            move |&address| {
+                let port = class.ports.first().map_or(8_000, |ports| ports.last);
+                let protocol = class.protocol.map_or(TCP, |protocol| protocol as u8);
+                Endpoint { protocol, address, port }
+            },
+        )
+    });
+    let others = configured.iter().copied().filter(|service| service.protocol != 0);
+    random
+        .choice(ends.collect::<Vec<_>>())
+        .or_else(|| random.choice(others.collect::<Vec<_>>()))
+        .unwrap_or(Endpoint { protocol: TCP, address: IpAddr::from([10, 0, 0, 50]), port: 81 })
 }
 
 /// A config at random: some of the services, each with some real servers, some of them not well.
 fn config(random: &mut Rng, pool: &[Endpoint]) -> (Vec<Endpoint>, Wanted) {
     let configured: Vec<Endpoint> =
-        random.choose_multiple(pool.iter().copied(), 4 + random.clone().usize(..8));
+        random.choose_multiple(pool.iter().copied(), 8 + random.clone().usize(..8));
     let services = configured.iter().map(|service| {
         let scheduler = SCHEDULERS[random.usize(..SCHEDULERS.len())];
         let flags = SchedulerFlags { port: random.bool(), fallback: random.bool() };
@@ -320,16 +360,67 @@ fn config(random: &mut Rng, pool: &[Endpoint]) -> (Vec<Endpoint>, Wanted) {
         let destinations =
             real_servers.into_iter().map(|number| real_server(random, service, number).wanted(service));
         let service = WantedService::new(service.key(), scheduler, destinations.collect());
-        let one_packet = service.key.protocol == UDP && random.u8(..4) == 0;
+        let one_packet = service.key.protocol != TCP && random.u8(..4) == 0;
         let persistence = if one_packet { Persistence::NONE } else { persistence(random, service.key) };
         WantedService { flags, ring_size, one_packet, persistence, ..service }
     });
     let services = services.collect();
+    let classes = classes(random, pool);
+    // What is for all ports, or a mark, gets packets to some port.
+    let targets = configured.iter().map(|service| match service {
+        Endpoint { protocol: 0, .. } => marked_end(random, &classes, &configured, service),
+        Endpoint { port: 0, .. } => Endpoint { port: [81, 8_000, 9][random.usize(..3)], ..*service },
+        _ => *service,
+    });
+    let targets = targets.collect();
     let peers = if random.bool() { BTreeSet::from(PEERS) } else { BTreeSet::from([PEERS[0]]) };
     let options = Options::new(random.u32(..4), random.u8(..3) > 0, random.u8(..8) == 0, random.u8(..8) == 0)
         .with_expire_quiescent_template(random.bool());
+    let rules = rules(&classes);
     let interfaces = BTreeSet::from([1, 2, 3]);
-    (configured, Wanted { services, peers, interfaces, timeouts: timeouts(), options })
+    (targets, Wanted { services, rules, peers, interfaces, timeouts: timeouts(), options })
+}
+
+/// Classes at random, for the addresses of services: most of their marks have one.
+fn classes(random: &mut Rng, pool: &[Endpoint]) -> Vec<Class> {
+    let addresses: BTreeSet<IpAddr> =
+        pool.iter().filter(|service| service.protocol != 0).map(|service| service.address).collect();
+    let count = random.usize(..8);
+    let class = |random: &mut Rng| {
+        let count = random.usize(1..3);
+        let addresses = random.choose_multiple(addresses.iter().copied(), count);
+        let ports = (0..random.u8(..4)).map(|_| {
+            let first = [80, 443, 53, 8_000][random.usize(..4)];
+            Ports { first, last: first + random.u16(..2) }
+        });
+        let ports = ports.collect();
+        let mut sources = Vec::new();
+        if random.bool() {
+            for _ in 0..random.u8(1..4) {
+                let host = random.u8(..16);
+                sources.push(Prefix::of(IpAddr::from([192, 0, 0, host]), random.u8(26..=32)));
+                let v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(host)]);
+                sources.push(Prefix::of(v6, random.u8(122..=128)));
+            }
+        }
+        let mark = random.u32(1..=4);
+        // What nobody masquerades goes to services that don't.
+        let protocols = [Some(Protocol::Tcp), Some(Protocol::Udp), None, Some(Protocol::Sctp)];
+        Class {
+            mark,
+            addresses,
+            protocol: protocols[random.usize(..if mark == ANY_PROTOCOL { 4 } else { 2 })],
+            ports,
+            interface: (random.u8(..4) == 0).then(|| random.u32(1..=2).to_string()),
+            sources,
+            not_source_macs: if random.u8(..4) == 0 {
+                vec![PEERS[0], if random.u8(..4) == 0 { ROUTER } else { PEERS[1] }]
+            } else {
+                Vec::new()
+            },
+        }
+    };
+    (0..count).map(|_| class(random)).collect()
 }
 
 /// Every other service is persistent, and its clients are networks of any size.
@@ -360,6 +451,7 @@ const SCHEDULERS: [Scheduler; 12] = [
 ];
 
 fn real_server(random: &mut Rng, service: &Endpoint, number: u8) -> RealServer {
+    let is_any = [false, true].into_iter().any(|is_v6| *service == marked(ANY_PROTOCOL, is_v6));
     let forward = match random.u8(..24) {
         0 | 1 => ForwardMethod::Local,
         2..10 => ForwardMethod::Tunnel(
@@ -370,7 +462,7 @@ fn real_server(random: &mut Rng, service: &Endpoint, number: u8) -> RealServer {
             ][random.usize(..3)],
         ),
         // Which nobody can do for SCTP.
-        10..16 if service.protocol != SCTP => ForwardMethod::Masquerade,
+        10..16 if service.protocol != SCTP && !is_any => ForwardMethod::Masquerade,
         _ => ForwardMethod::DirectRouting,
     };
     // Through a tunnel it may be of the other family.

@@ -12,7 +12,7 @@ mod common {
     pub(crate) mod services;
 }
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Instant;
@@ -290,7 +290,14 @@ fn a_million_flows() -> TableSizes {
 }
 
 fn small(flows: u32) -> MemoryDataplane {
-    let tables = TableSizes { flows, services: 4, destinations: 16, ring_slots: 256, templates: 1 };
+    let tables = TableSizes {
+        flows,
+        services: 4,
+        destinations: 16,
+        ring_slots: 256,
+        templates: 1,
+        ..TableSizes::default()
+    };
     let mut host = MemoryDataplane::new(sizes(&tables).settings());
     configure(&mut host);
     host
@@ -315,6 +322,7 @@ fn configure(dataplane: &mut impl Dataplane) {
     });
     let wanted = Wanted {
         services: services.to_vec(),
+        rules: BTreeMap::new(),
         peers: BTreeSet::new(),
         interfaces: BTreeSet::from([1]),
         timeouts: timeouts(),

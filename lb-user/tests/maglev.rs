@@ -153,6 +153,7 @@ fn configure(kernel: &mut KernelDataplane, real_servers: &BTreeMap<u8, (u32, Hea
     };
     let wanted = Wanted {
         services: vec![service],
+        rules: [].into(),
         peers: BTreeSet::new(),
         interfaces: BTreeSet::from([1]),
         timeouts: timeouts(),

@@ -1,8 +1,9 @@
-//! As many real servers in one service as a scheduler can compare: more than one run of a program looks at,
-//! and as many runs as a packet may pass.
+//! As many real servers in one service as a scheduler can compare, behind as many rules as an address can have:
+//! more than one run of a program looks at, and as many runs as a packet may pass.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common {
+    pub(crate) mod classes;
     pub(crate) mod datagram;
     pub(crate) mod director;
     pub(crate) mod interfaces;
@@ -15,10 +16,11 @@ use std::net::IpAddr;
 
 use lb_common::director::COMPARED_MAX;
 use lb_common::verdict::Verdict;
-use lb_common::wire::Options;
-use lb_user::model::{ForwardMethod, Scheduler, TableSizes};
+use lb_common::wire::{Options, RULES_MAX};
+use lb_user::model::{Class, ForwardMethod, Ports, Scheduler, TableSizes};
 use lb_user::plan::{Health, Wanted, WantedService};
 
+use common::classes::{marked, rules};
 use common::datagram::{ACK, Datagram, FIN, RST, SYN, TCP};
 use common::director::timeouts;
 use common::services::{Endpoint, MTU, RealServer};
@@ -39,8 +41,23 @@ fn send(twins: &mut Twins, connection: u16, flags: u8) -> u16 {
     u16::from_be_bytes([fate.frame[4], fate.frame[5]])
 }
 
+/// The service's address and port, in the last of as many rules as there may be.
+fn class() -> Class {
+    let others = (1..RULES_MAX as u16).map(|port| Ports { first: 1_000 + port, last: 1_000 + port });
+    let own = Ports { first: SERVICE.port, last: SERVICE.port };
+    Class {
+        mark: 7,
+        addresses: vec![SERVICE.address],
+        protocol: None,
+        ports: others.chain([own]).collect(),
+        interface: None,
+        sources: Vec::new(),
+        not_source_macs: Vec::new(),
+    }
+}
+
 /// A service whose real servers are 1 to `COMPARED_MAX`, in the order of adding. All have weight 1 but `heavy`.
-fn service(scheduler: Scheduler, heavy: u16) -> WantedService {
+fn service(endpoint: &Endpoint, scheduler: Scheduler, heavy: u16) -> WantedService {
     let real_servers = (1..=COMPARED_MAX as u16).map(|number| {
         let [high, low] = number.to_be_bytes();
         RealServer {
@@ -54,26 +71,36 @@ fn service(scheduler: Scheduler, heavy: u16) -> WantedService {
             health: Health::Up,
         }
     });
-    let destinations = real_servers.map(|real_server| real_server.wanted(&SERVICE));
-    WantedService::new(SERVICE.key(), scheduler, destinations.collect())
+    let destinations = real_servers.map(|real_server| real_server.wanted(endpoint));
+    WantedService::new(endpoint.key(), scheduler, destinations.collect())
 }
 
 #[test]
 fn all_real_servers_are_compared_however_many() {
     common::interfaces::enter_namespace();
     let last = COMPARED_MAX as u16;
-    let tables =
-        TableSizes { flows: 1_024, services: 1, destinations: 2_048, ring_slots: 4_096, templates: 1 };
-    for (scheduler, heavy, expected) in [
+    let tables = TableSizes {
+        flows: 1_024,
+        services: 1,
+        destinations: 2_048,
+        ring_slots: 4_096,
+        templates: 1,
+        ..TableSizes::default()
+    };
+    for (mark, scheduler, heavy, expected) in [
         // The last one added is looked at first, and stays unless another one is better: the first added is.
-        (Scheduler::Lc, 1, [last, last - 1, last - 2]),
-        (Scheduler::Wlc, 1, [last, last - 1, last - 2]),
-        (Scheduler::Ovf, 1, [1, 1, 1]),
-        (Scheduler::Sed, 1, [1, last, last - 1]),
+        (None, Scheduler::Lc, 1, [last, last - 1, last - 2]),
+        (None, Scheduler::Wlc, 1, [last, last - 1, last - 2]),
+        (None, Scheduler::Ovf, 1, [1, 1, 1]),
+        (Some(7), Scheduler::Wlc, 1, [last, last - 1, last - 2]),
+        (None, Scheduler::Sed, 1, [1, last, last - 1]),
     ] {
+        let endpoint = mark.map_or(SERVICE, |mark| marked(mark, false));
+        let classes: Vec<_> = mark.map(|_| class()).into_iter().collect();
         let mut twins = Twins::new(&tables);
         twins.apply(&Wanted {
-            services: vec![service(scheduler, heavy)],
+            services: vec![service(&endpoint, scheduler, heavy)],
+            rules: rules(&classes),
             peers: BTreeSet::new(),
             interfaces: BTreeSet::from([1]),
             timeouts: timeouts(),

@@ -29,7 +29,7 @@ use lb_common::host::MemoryTables;
 use lb_common::net::PacketBuffer;
 use lb_common::verdict::Verdict;
 use lb_common::wire::{
-    Clock, EMPTY, LINE_SLOTS, Options, Persistence, Place, State, entry_destination, entry_tag,
+    Clock, EMPTY, Family, LINE_SLOTS, Options, Persistence, Place, State, entry_destination, entry_tag,
 };
 use lb_user::dataplane::{Dataplane, MemoryDataplane, clock};
 use lb_user::model::{ForwardMethod, Netmask, Scheduler, TableSizes};
@@ -163,11 +163,18 @@ fn where_all_places_are_held_a_connection_does_without() {
 }
 
 fn small(templates: u32) -> TableSizes {
-    TableSizes { flows: 100_000, services: 4, destinations: 64, ring_slots: 1_024, templates }
+    TableSizes {
+        flows: 100_000,
+        services: 4,
+        destinations: 64,
+        ring_slots: 1_024,
+        templates,
+        ..TableSizes::default()
+    }
 }
 
 fn persistence(seconds: u32) -> Persistence {
-    Persistence::new(seconds, Netmask::whole(SERVICE).bytes(), clock())
+    Persistence::new(seconds, Netmask::whole(Family::V4).bytes(), clock())
 }
 
 /// Tables in memory with [`configure`]'s services, which remember clients for so long.
@@ -197,6 +204,7 @@ fn apply(dataplane: &mut impl Dataplane, services: Vec<WantedService>, options: 
     let held = dataplane.held().unwrap();
     let wanted = Wanted {
         services,
+        rules: [].into(),
         peers: BTreeSet::new(),
         interfaces: BTreeSet::from([1]),
         timeouts: held.settings.timeouts,

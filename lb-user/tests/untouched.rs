@@ -144,6 +144,7 @@ fn director() -> KernelDataplane {
     });
     let wanted = Wanted {
         services: services.collect(),
+        rules: BTreeMap::new(),
         peers: BTreeSet::from([[ROUTER[0], 0, 0, 0, 0, 0x99]]),
         interfaces: BTreeSet::from([1, 2]),
         timeouts: timeouts(),

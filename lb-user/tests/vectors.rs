@@ -7,6 +7,7 @@
 
 #[path = "common"]
 mod common {
+    pub(crate) mod classes;
     pub(crate) mod datagram;
     pub(crate) mod describe;
     pub(crate) mod director;
@@ -30,6 +31,7 @@ use lb_user::model::{Connections, ForwardMethod, TableSizes, Tunnel};
 use lb_user::plan::{Wanted, WantedService};
 use serde::Deserialize;
 
+use common::classes::rules;
 use common::datagram::{DIRECTOR, ROUTER};
 use common::describe::Scheduling;
 use common::director::timeouts;
@@ -54,6 +56,8 @@ struct Config {
     peers: Vec<String>,
     #[serde(default)]
     options: ConnectionOptions,
+    #[serde(default)]
+    classes: Vec<String>,
     services: Vec<Service>,
 }
 
@@ -159,7 +163,14 @@ fn run(configs: &BTreeMap<String, Config>, vector: &Vector) -> BTreeSet<Verdict>
     let config = |name: &String| configs.get(name).unwrap_or_else(|| panic!("there is no config {name:?}"));
     let flows = vector.flows.unwrap_or(1_024);
     let templates = vector.templates.unwrap_or(1_024);
-    let sizes = TableSizes { flows, services: 16, destinations: 64, ring_slots: 16_384, templates };
+    let sizes = TableSizes {
+        flows,
+        services: 16,
+        destinations: 64,
+        ring_slots: 16_384,
+        templates,
+        ..TableSizes::default()
+    };
     let mut twins = Twins::new(&sizes);
     let mut current = config(&vector.config);
     twins.apply(&wanted(current));
@@ -250,7 +261,9 @@ fn check(config: &Config, step: &Step, frame: &[u8], fate: &Fate) {
         servers(config).find(|server| server.address == address).unwrap_or_else(|| panic!("{address}"));
     let addresses = [server.ethernet.unwrap(), director_on(server.interface)].concat();
     if server.forward == ForwardMethod::Masquerade {
-        let (end, port) = (Rewritten::Destination, server.port.expect("its port, in the file"));
+        let end = Rewritten::Destination;
+        // Without one of its own, the packet's.
+        let port = server.port.unwrap_or_else(|| rewritten(frame, end).1);
         assert_eq!(rewritten(&fate.frame, end).0, address, "{line}");
         judge_masquerade::masquerade(frame, &fate.frame, &addresses, end, (address, port));
         return;
@@ -336,6 +349,7 @@ fn wanted(config: &Config) -> Wanted {
     });
     Wanted {
         services: services.collect(),
+        rules: rules(&config.classes.iter().map(|line| common::describe::class(line)).collect::<Vec<_>>()),
         peers: config.peers.iter().map(|peer| common::describe::ethernet(peer)).collect(),
         interfaces: servers(config).map(|server| server.interface).collect(),
         timeouts: timeouts(),

@@ -76,6 +76,7 @@ fn sizes(services: u32) -> TableSizes {
         destinations: 2 * REAL_SERVERS * services,
         ring_slots: 8 * REAL_SERVERS * services,
         templates: 1_024,
+        ..TableSizes::default()
     }
 }
 
@@ -129,8 +130,14 @@ fn ring(slots: u32) -> anyhow::Result<Duration> {
     for service in &mut wanted.services {
         service.ring_size = RingSize::new(slots).unwrap_or_default();
     }
-    let sizes =
-        TableSizes { flows: 1_024, services: 1, destinations: 128, ring_slots: 1 << 18, templates: 1_024 };
+    let sizes = TableSizes {
+        flows: 1_024,
+        services: 1,
+        destinations: 128,
+        ring_slots: 1 << 18,
+        templates: 1_024,
+        ..TableSizes::default()
+    };
     let settings = lb_user::dataplane::Sizes::of(&sizes, 1, [1; 6], timeouts(), clock()).settings();
     let held = Held::empty(settings);
     let (changes, elapsed) = time(|| plan(&held, &wanted, |_| 0));

@@ -162,6 +162,7 @@ fn sizes_for(services: &[Service], flows: u32) -> TableSizes {
         destinations: services.iter().map(|service| 2 * service.real_servers).sum::<u32>() + 1,
         ring_slots: slots + 1,
         templates: 1_024,
+        ..TableSizes::default()
     }
 }
 
@@ -189,7 +190,14 @@ fn address(index: u32, family: Family) -> [u8; 16] {
 pub(crate) fn wanted(services: &[Service], interface: u32, timeouts: Timeouts) -> Wanted {
     let services = (0..).zip(services).map(|(index, service)| wanted_service(index, service, interface));
     let options = Options::DEFAULT;
-    Wanted { services: services.collect(), peers: [].into(), interfaces: [].into(), timeouts, options }
+    Wanted {
+        services: services.collect(),
+        rules: [].into(),
+        peers: [].into(),
+        interfaces: [].into(),
+        timeouts,
+        options,
+    }
 }
 
 fn wanted_service(index: u32, service: &Service, interface: u32) -> WantedService {

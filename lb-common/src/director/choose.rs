@@ -20,7 +20,7 @@ const ATTEMPTS: u32 = SH_SLOTS;
 const SLOTS_A_RUN: u32 = 64;
 
 /// The most real servers that schedulers can compare: a packet may pass 33 programs (Linux,
-/// `MAX_TAIL_CALL_CNT`), and some of them it needs for the rest.
+/// `MAX_TAIL_CALL_CNT`), and some of them it needs for the rest: two to find its service among them.
 pub const COMPARED_MAX: u32 = 28 * SLOTS_A_RUN;
 
 /// Attempts in one run: a hash each.

@@ -5,18 +5,19 @@
 
 use super::answer::or_answer;
 use super::choose::next_in_ring;
+use super::class;
 use super::fault::{fault, no_connection};
 use super::persist;
 use super::{Step, Tables, Task};
 use crate::sched::Shape;
 use crate::verdict::{Action, Verdict};
-use crate::wire::{DESTINATION_KERNEL, SERVICE_ONE_PACKET, SERVICE_PERSISTENT};
+use crate::wire::{DESTINATION_KERNEL, Protocol, SERVICE_ONE_PACKET, SERVICE_PERSISTENT};
 
 /// What a choice is for, in [`Task`]: a connection that is to be entered, or this packet alone.
 pub(super) const CONNECTION: u32 = 1;
 pub(super) const ONE_PACKET: u32 = 2;
 
-/// Finds the service of a packet that has no connection.
+/// Finds the service of a packet that has no connection, or goes on with it.
 #[inline(always)]
 pub fn classify<T: Tables>(tables: &T, task: &mut Task) -> Step {
     match begin(tables, task) {
@@ -27,8 +28,8 @@ pub fn classify<T: Tables>(tables: &T, task: &mut Task) -> Step {
 
 #[inline(always)]
 fn begin<T: Tables>(tables: &T, task: &mut Task) -> Result<Step, Verdict> {
+    let Some(service) = class::service(tables, task)? else { return Ok(Step::Classify) };
     let flow = &task.flow;
-    let service = tables.service(&flow.service).ok_or(Verdict::NoService)?;
     if let Some(verdict) = fault(flow) {
         return Err(verdict);
     }
@@ -37,7 +38,9 @@ fn begin<T: Tables>(tables: &T, task: &mut Task) -> Result<Step, Verdict> {
     }
     task.service = service;
     let (scheduler, flags) = tables.scheduler(service);
-    task.is_new = if flags & SERVICE_ONE_PACKET == 0 { CONNECTION } else { ONE_PACKET };
+    // A service by mark may have TCP beside UDP, and of that one-packet scheduling has connections, as in IPVS.
+    let is_one_packet = flags & SERVICE_ONE_PACKET != 0 && task.flow.transport == Protocol::Udp as u32;
+    task.is_new = if is_one_packet { ONE_PACKET } else { CONNECTION };
     // Before the ring: who is known goes to a real server of weight 0, too, which stands in none.
     if flags & SERVICE_PERSISTENT != 0 && persist::follow(tables, task) {
         return Ok(Step::Open);

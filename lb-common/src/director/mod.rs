@@ -8,6 +8,7 @@
 
 mod answer;
 mod choose;
+mod class;
 mod classify;
 mod connection;
 mod fault;
@@ -64,7 +65,7 @@ impl Decision {
 pub enum Step {
     /// To its end, and counted.
     Done(Decision),
-    /// The packet has no connection, and may open one if it is for a service: [`classify`].
+    /// The packet has no connection, and may open one if it is for a service: [`classify`], also to go on with it.
     Classify,
     /// It is for a service that has to choose: [`choose`], also to go on with it.
     Choose,
@@ -96,6 +97,9 @@ pub struct Task {
     pub template: Template,
     template_hash: u64,
     template_instead: u64,
+    /// The rules of classes that are still to be looked at, and how those before went: known to [`classify`] alone.
+    rules: u64,
+    classes: u64,
     /// A choice that is under way.
     pub walk: Walk,
     /// What is still to be looked at for it, known to [`choose`] alone, as the next ones.
@@ -153,6 +157,7 @@ impl Task {
         (self.number, self.bytes, self.mtu, self.offset) = (zero, zero, zero, zero);
         (self.search, self.next, self.is_new, self.enters_template) = (zero, zero, zero, zero);
         self.place = zero;
+        (self.rules, self.classes) = (zero as u64, zero as u64);
     }
 }
 

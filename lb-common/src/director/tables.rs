@@ -6,8 +6,8 @@ use super::Task;
 use crate::sched::Scheduler;
 use crate::verdict::Verdict;
 use crate::wire::{
-    Connection, Destination, DestinationHead, Edit, Load, Options, Persistence, Place, RingSpan, ServiceKey,
-    Tick,
+    Connection, Destination, DestinationHead, Edit, Load, Options, Persistence, Place, RingSpan, Rule,
+    RuleSpan, ServiceKey, Tick,
 };
 
 /// A line of the flow table that other CPUs write to at the same time. Slots are 0 to 4.
@@ -101,6 +101,12 @@ pub trait Tables {
 
     /// Whether an address, by [`ServiceKey::address_only`], is some service's: exactly, not as the admission filter.
     fn is_service_address(&self, key: &ServiceKey) -> bool;
+
+    /// Where the rules of classes of an address lie, by [`ServiceKey::address_only`].
+    fn rules(&self, key: &ServiceKey) -> RuleSpan;
+
+    /// A rule. It is not written as long as it may be in use.
+    fn rule(&self, index: u32) -> Option<&Rule>;
 
     /// The index of a service.
     fn service(&self, key: &ServiceKey) -> Option<u32>;

@@ -10,8 +10,8 @@ use crate::sched::Scheduler;
 use crate::verdict::{Action, Verdict};
 use crate::wire::{
     Admission, Clock, Connection, Counters, DESTINATION_DOWN, DESTINATION_REMOVED, Destination,
-    DestinationHead, EMPTY, Edit, LINE_SLOTS, Line, Load, Options, Persistence, Place, RingSpan, Service,
-    ServiceKey, Settings, State, Template, Tick, peer_bit,
+    DestinationHead, EMPTY, Edit, LINE_SLOTS, Line, Load, Options, Persistence, Place, RingSpan, Rule,
+    RuleSpan, Service, ServiceKey, Settings, State, Template, Tick, peer_bit,
 };
 
 /// One director's tables, sized by its settings.
@@ -22,8 +22,12 @@ pub struct MemoryTables {
     pub admission: Admission,
     /// The filter of masqueraded real servers' addresses.
     pub sources: Admission,
-    /// Addresses of services, by [`ServiceKey::address_only`].
-    pub addresses: HashSet<ServiceKey>,
+    /// Addresses of services, by [`ServiceKey::address_only`]: indices in [`Self::rule_spans`].
+    pub addresses: HashMap<ServiceKey, u32>,
+    /// Where the rules of addresses lie: [`RuleSpan`], as words.
+    pub rule_spans: Vec<u64>,
+    /// Rules of classes.
+    pub rules: Vec<Rule>,
     /// Ethernet addresses of peer directors.
     pub peers: HashSet<u64>,
     /// Indices of services.
@@ -46,6 +50,7 @@ pub struct MemoryTables {
     without_template: AtomicU64,
     jiffies: AtomicU64,
     answers: AtomicU64,
+    rules_seen: AtomicU64,
 }
 
 impl MemoryTables {
@@ -57,7 +62,9 @@ impl MemoryTables {
             settings,
             admission: Admission::EMPTY,
             sources: Admission::EMPTY,
-            addresses: HashSet::new(),
+            addresses: HashMap::new(),
+            rule_spans: vec![0; 2 * (settings.services + settings.class_addresses) as usize],
+            rules: vec![Rule::ANY; settings.class_rules as usize],
             peers: HashSet::new(),
             service_index: HashMap::new(),
             services: vec![bytemuck::Zeroable::zeroed(); services],
@@ -76,6 +83,7 @@ impl MemoryTables {
             without_template: AtomicU64::new(0),
             jiffies: AtomicU64::new(1 << 40),
             answers: AtomicU64::new(0),
+            rules_seen: AtomicU64::new(0),
         }
     }
 
@@ -118,6 +126,11 @@ impl MemoryTables {
     /// How many connections to persistent services went without a template, there being no room.
     pub fn without_template(&self) -> u64 {
         self.without_template.load(SeqCst)
+    }
+
+    /// How many rules packets were compared with.
+    pub fn rules_seen(&self) -> u64 {
+        self.rules_seen.load(SeqCst)
     }
 
     /// What was sent to a destination.
@@ -257,7 +270,17 @@ impl<'a> Tables for &'a MemoryTables {
     }
 
     fn is_service_address(&self, key: &ServiceKey) -> bool {
-        self.addresses.contains(key)
+        self.addresses.contains_key(key)
+    }
+
+    fn rules(&self, key: &ServiceKey) -> RuleSpan {
+        let index = self.addresses.get(key).filter(|_| self.settings.has_rules != 0);
+        index.map_or(RuleSpan::default(), |&index| RuleSpan::from_word(self.rule_spans[index as usize]))
+    }
+
+    fn rule(&self, index: u32) -> Option<&Rule> {
+        self.rules_seen.fetch_add(1, SeqCst);
+        self.rules.get(index as usize)
     }
 
     fn service(&self, key: &ServiceKey) -> Option<u32> {

@@ -16,6 +16,7 @@ mod outer;
 mod persistence;
 mod restore;
 mod ring;
+mod rule;
 mod service;
 mod settings;
 
@@ -36,6 +37,7 @@ pub use outer::{OuterHeader, TUNNEL_GRE, TUNNEL_GRE_CHECKSUM, TUNNEL_GUE, TUNNEL
 pub use persistence::{Persistence, Template};
 pub use restore::{RESTORE_HEAD, RESTORE_TAIL, Restore};
 pub use ring::{RING_CHUNK, RING_SLOTS_MAX, RingSpan};
+pub use rule::{RULE_ENDS_CLASS, RULE_ENDS_CLAUSE, RULE_NEGATED, RULES_MAX, Rule, RuleSpan};
 pub use service::{
     Family, Protocol, SERVICE_FALLBACK, SERVICE_ONE_PACKET, SERVICE_PERSISTENT, SERVICE_PORT, Service,
     ServiceKey,
@@ -45,4 +47,4 @@ pub use settings::{
 };
 
 /// The version of all layouts in this module together.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;

@@ -29,14 +29,17 @@ pub enum Protocol {
 }
 
 /// The key of a service: what a packet is compared with. Key of the map `SERVICE_INDEX`.
+///
+/// Port 0 is for all ports of the address and protocol that no other service has. A service by mark has its key
+/// from [`Self::of_mark`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
 #[repr(C, align(8))]
 pub struct ServiceKey {
     /// IPv6 in network byte order; IPv4 in the first four bytes, the others zero.
     pub address: [u8; 16],
-    /// In network byte order.
+    /// In network byte order; 0: any.
     pub port: [u8; 2],
-    /// [`Protocol`].
+    /// [`Protocol`]; 0 of a service by mark.
     pub protocol: u8,
     /// [`Family`].
     pub family: u8,
@@ -52,6 +55,25 @@ impl ServiceKey {
     pub const fn address_only(mut self) -> Self {
         (self.port, self.protocol) = ([0; 2], 0);
         self
+    }
+
+    /// The key of the service of a mark: its address is the mark in network byte order, as in IPVS's templates.
+    #[must_use]
+    pub const fn of_mark(mark: u32, family: Family) -> Self {
+        let [a, b, c, d] = mark.to_be_bytes();
+        Self {
+            address: [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            port: [0; 2],
+            protocol: 0,
+            family: family as u8,
+            reserved: [0; 4],
+        }
+    }
+
+    /// The mark, if it is the key of the service of one.
+    pub const fn mark(&self) -> Option<u32> {
+        let [a, b, c, d, ..] = self.address;
+        if self.protocol == 0 { Some(u32::from_be_bytes([a, b, c, d])) } else { None }
     }
 
     /// Its family; what is not 6 is IPv4.

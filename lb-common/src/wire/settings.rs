@@ -44,10 +44,14 @@ pub struct Settings {
     pub hz: u32,
     /// Lines of the flow table behind those of flows, that templates of persistence stand in.
     pub template_lines: u32,
-    /// Reserved, 0.
-    pub reserved: u32,
     /// What the operator chose about connections. A word of its own: it is written while packets are on their way.
     pub options: Options,
+    /// 1 if any address has rules of classes; without, no packet looks for them.
+    pub has_rules: u32,
+    /// Addresses of classes that are no service's own.
+    pub class_addresses: u32,
+    /// Rules of all classes together.
+    pub class_rules: u32,
     /// The secret key of the flow hash: random odd numbers, kept while the tables live.
     pub seed: Seed,
     /// Bit [`peer_bit`] of every peer director's Ethernet address: no bit, no look-up.
@@ -60,7 +64,7 @@ pub struct Settings {
     pub masquerades: u64,
 }
 
-const _: () = assert!(size_of::<Settings>() == 176);
+const _: () = assert!(size_of::<Settings>() == 184);
 
 impl Settings {
     /// All lines of the flow table.

@@ -25,7 +25,8 @@ fn fast(rise: u32, fall: u32) -> Check {
 }
 
 fn check_of(target: SocketAddr) -> CheckId {
-    let service = ServiceId { protocol: Protocol::Tcp, address: IpAddr::from([10, 0, 0, 50]), port: 80 };
+    let service =
+        ServiceId::Address { protocol: Protocol::Tcp, address: IpAddr::from([10, 0, 0, 50]), port: 80 };
     CheckId { service, address: target.ip(), port: target.port() }
 }
 

@@ -3,18 +3,67 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::error::Problem;
-use crate::model::Peer;
+use crate::model::{Peer, Ports, Prefix};
 
 /// The longest name of an interface, in bytes: `IFNAMSIZ` of `linux/if.h` without the NUL.
 const INTERFACE_NAME_MAX: usize = 15;
 
-/// `10.0.0.50:80`, `[fd00::50]:80`: a virtual service's address.
+/// `10.0.0.50:80`, `[fd00::50]:80`: a virtual service's address. Port 0 is for all ports.
 pub(super) fn service(text: &str) -> Result<(IpAddr, u16), Problem> {
     let not_one = || Problem::NotASocketAddress(text.to_owned());
     match split(text).ok_or_else(not_one)? {
         (_, None) => Err(Problem::NoPort(text.to_owned())),
-        (_, Some(0)) => Err(Problem::ServicePortZero),
         (address, Some(port)) => Ok((unicast(address)?, port)),
+    }
+}
+
+/// `10.0.0.50`, `fd00::50`: an address of a class.
+pub(super) fn class(text: &str) -> Result<IpAddr, Problem> {
+    match split(text) {
+        Some((address, None)) => unicast(address),
+        Some((_, Some(_))) => Err(Problem::PortOfClass(text.to_owned())),
+        None => Err(Problem::NotAnAddressAlone(text.to_owned())),
+    }
+}
+
+/// `80`, `8000-8100`: ports of a class.
+pub(super) fn ports(text: &str) -> Result<Ports, Problem> {
+    // Rust would take a sign.
+    let port = |text: &str| text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (port(first), port(last)) {
+        (Some(first), Some(last)) if first != 0 && first <= last => Ok(Ports { first, last }),
+        _ => Err(Problem::NotPorts(text.to_owned())),
+    }
+}
+
+/// `192.0.2.0/24`, `2001:db8::/32`, `192.0.2.7`: where clients are.
+pub(super) fn prefix(text: &str) -> Result<Prefix, Problem> {
+    let not_one = || Problem::NotAPrefix(text.to_owned());
+    let (address, length) = text.split_once('/').map_or((text, None), |(a, length)| (a, Some(length)));
+    let address: IpAddr = address.parse().map_err(|_| not_one())?;
+    if let IpAddr::V6(v6) = address
+        && let Some(ipv4) = v6.to_ipv4_mapped()
+    {
+        return Err(Problem::V4Mapped { address, ipv4: ipv4.into() });
+    }
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let length = match length {
+        None => most,
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            digits.parse().ok().filter(|&length| length <= most).ok_or_else(not_one)?
+        }
+        Some(_) => return Err(not_one()),
+    };
+    let prefix = Prefix::of(address, length);
+    if prefix.address == address { Ok(prefix) } else { Err(Problem::BitsBehindPrefix { prefix }) }
+}
+
+/// `02:00:00:00:00:12`: where a frame may come from.
+pub(super) fn source_mac(text: &str) -> Result<[u8; 6], Problem> {
+    match mac(text) {
+        Some(mac) => ones_own(mac, text),
+        None => Err(Problem::NotAMac(text.to_owned())),
     }
 }
 
@@ -40,13 +89,7 @@ pub(super) fn listener(text: &str) -> Result<SocketAddr, Problem> {
 /// `02:00:00:00:00:12`, `10.0.0.12`: another director.
 pub(super) fn peer(text: &str) -> Result<Peer, Problem> {
     if let Some(mac) = mac(text) {
-        let kind = match mac {
-            [0, 0, 0, 0, 0, 0] => "nobody's",
-            // The group bit: IEEE 802, sent first.
-            [first, ..] if first & 1 == 1 => "a group's",
-            _ => return Ok(Peer::Mac(mac)),
-        };
-        return Err(Problem::NotUnicast { address: text.to_owned(), kind });
+        return ones_own(mac, text).map(Peer::Mac);
     }
     let address = text.parse().map_err(|_| Problem::NotAPeer(text.to_owned()))?;
     unicast(address).map(Peer::Address)
@@ -93,6 +136,17 @@ fn split(text: &str) -> Option<(IpAddr, Option<u16>)> {
             }
         }
     }
+}
+
+/// An Ethernet address that one interface can have.
+fn ones_own(mac: [u8; 6], text: &str) -> Result<[u8; 6], Problem> {
+    let kind = match mac {
+        [0, 0, 0, 0, 0, 0] => "nobody's",
+        // The group bit: IEEE 802, sent first.
+        [first, ..] if first & 1 == 1 => "a group's",
+        _ => return Ok(mac),
+    };
+    Err(Problem::NotUnicast { address: text.to_owned(), kind })
 }
 
 fn mac(text: &str) -> Option<[u8; 6]> {

@@ -5,9 +5,9 @@
 use std::{fmt, io, net::IpAddr};
 
 use lb_common::director::COMPARED_MAX;
-use lb_common::wire::{PEERS_MAX, RING_SLOTS_MAX};
+use lb_common::wire::{Family, PEERS_MAX, RING_SLOTS_MAX, RULES_MAX};
 
-use crate::model::{REAL_SERVERS_MAX, RingSize, ServiceId};
+use crate::model::{Prefix, REAL_SERVERS_MAX, RingSize, ServiceId};
 
 /// Why a configuration was refused: one error or more, in the order of the file.
 ///
@@ -152,16 +152,32 @@ pub enum Problem {
     NotAPeer(String),
     #[error("{0:?} names an interface after `%`: write it as `interface` of the real server")]
     Scope(String),
-    #[error("{0:?} has no port: services on all ports are not supported yet, name one, 1 to 65535")]
+    #[error("{0:?} has no port: name one, or port 0 for all that no other service has")]
     NoPort(String),
-    #[error("port 0: services on all ports are not supported yet, name one, 1 to 65535")]
-    ServicePortZero,
     #[error("port 0: leave the port out, it is the service's")]
     RealServerPortZero,
     #[error("{address} is {kind}: a unicast address is needed")]
     NotUnicast { address: String, kind: &'static str },
     #[error("{address} is an IPv4 address in IPv6 notation: write {ipv4}")]
     V4Mapped { address: IpAddr, ipv4: IpAddr },
+    #[error("{0:?} is not an address, such as 10.0.0.50 or fd00::50 (names are not looked up)")]
+    NotAnAddressAlone(String),
+    #[error("{0:?} has a port: write it as `ports` of the class")]
+    PortOfClass(String),
+    #[error("a class has an address: name one, or several")]
+    NoAddresses,
+    #[error(
+        "{0:?} is neither a port such as 80 nor a range such as 8000-8100; 1 to 65535, the lower one first"
+    )]
+    NotPorts(String),
+    #[error(
+        "{0:?} is not a prefix, such as 192.0.2.0/24, 2001:db8::/32 or an address (names are not looked up)"
+    )]
+    NotAPrefix(String),
+    #[error("there are bits behind the prefix: write {prefix}")]
+    BitsBehindPrefix { prefix: Prefix },
+    #[error("{0:?} is not an Ethernet address such as 02:00:00:00:00:12")]
+    NotAMac(String),
     #[error("{0:?} cannot be an interface's name: 1 to 15 bytes without blanks, `/` and `:`")]
     InterfaceName(String),
     #[error("{0:?} is not a netmask such as \"255.255.255.0\", or a number of bits such as 24")]
@@ -176,12 +192,34 @@ pub enum Problem {
     // What belongs together.
     #[error("{what} is already at line {line}")]
     Duplicate { what: String, line: usize },
+    #[error("missing: a service has `protocol` and `address`, or a `mark`")]
+    NoEndpoint,
+    #[error("a service by mark is for what a [[class]] with this mark says: leave {0} out")]
+    NotOfMark(&'static str),
+    #[error("the family of a service is its address's: leave this out, only a service by `mark` says it")]
+    FamilyOfAddress,
+    #[error("no [[class]] with this mark has an {} address: nothing would reach the service", told(*family))]
+    MarkOfNoClass { family: Family },
+    #[error(
+        "a real server of {service} is masqueraded, and SCTP can't be: name the `protocol`, tcp or udp (both: a class for each)"
+    )]
+    ClassOfSctp { service: ServiceId },
+    #[error("no `source` is of the family of {0}: nothing for it would belong to the class")]
+    AddressWithoutSource(IpAddr),
+    #[error("no `address` is of the family of {0}: nothing from there would belong to the class")]
+    SourceWithoutAddress(Prefix),
+    #[error("real server {address} has no port that this check could ask: write `port` here")]
+    CheckWithoutPort { address: IpAddr },
     #[error("{address} cannot serve {service}: the address families differ")]
     Family { address: IpAddr, service: ServiceId },
     #[error(
         "{forward} does not change the port: {port} must be {service_port}, the service's (ipvsadm rewrites it silently)"
     )]
     PortDiffers { forward: &'static str, port: u16, service_port: u16 },
+    #[error(
+        "the service is for all ports, and {forward} does not change them: leave :{port} out (ipvsadm rewrites it silently)"
+    )]
+    PortOfAllPorts { forward: &'static str, port: u16 },
     #[error(
         "{address} is the service's own address: a packet sent there by {forward} comes back; this host is `forward = \"local\"`"
     )]
@@ -228,6 +266,11 @@ pub enum Problem {
          take another scheduler, or fewer real servers"
     )]
     TooManyToCompare { scheduler: &'static str },
+    #[error(
+        "with this class {address} has {rules} rules, {RULES_MAX} is the most: name fewer ports, sources and \
+         Ethernet addresses, or join them to ranges and shorter prefixes"
+    )]
+    TooManyRules { address: IpAddr, rules: usize },
     #[error("a director has at most {PEERS_MAX} peers, this is one more")]
     TooManyPeers,
     #[error(
@@ -236,6 +279,13 @@ pub enum Problem {
     RingTooLong { slots: u64 },
     #[error("more than {size} {what}: raise `tables.{key}`")]
     TableFull { what: &'static str, key: &'static str, size: u32 },
+}
+
+const fn told(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+    }
 }
 
 /// The sizes of rings, as a list.

@@ -23,6 +23,7 @@
 mod address;
 mod duration;
 mod error;
+mod list;
 mod raw;
 mod source;
 mod validate;

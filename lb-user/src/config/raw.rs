@@ -8,6 +8,7 @@ use toml::{Spanned, de::DeTable};
 use super::{
     duration::RawDuration,
     error::{Errors, Problem},
+    list::RawList,
     source::Source,
 };
 
@@ -18,6 +19,8 @@ pub(super) struct Raw {
     pub(super) director: RawDirector,
     #[serde(default)]
     pub(super) tables: RawTables,
+    #[serde(default)]
+    pub(super) class: Vec<Spanned<RawClass>>,
     #[serde(default)]
     pub(super) virtual_service: Vec<Spanned<RawVirtualService>>,
 }
@@ -64,13 +67,32 @@ pub(super) struct RawTables {
     pub(super) destinations: Option<Spanned<i64>>,
     pub(super) ring_slots: Option<Spanned<i64>>,
     pub(super) templates: Option<Spanned<i64>>,
+    pub(super) class_addresses: Option<Spanned<i64>>,
+    pub(super) class_rules: Option<Spanned<i64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawClass {
+    pub(super) mark: Spanned<i64>,
+    pub(super) address: Spanned<RawList>,
+    pub(super) protocol: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) ports: Vec<Spanned<String>>,
+    pub(super) interface: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) source: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) not_source_mac: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct RawVirtualService {
-    pub(super) protocol: Spanned<String>,
-    pub(super) address: Spanned<String>,
+    pub(super) protocol: Option<Spanned<String>>,
+    pub(super) address: Option<Spanned<String>>,
+    pub(super) mark: Option<Spanned<i64>>,
+    pub(super) family: Option<Spanned<String>>,
     pub(super) scheduler: Spanned<String>,
     #[serde(default)]
     pub(super) scheduler_flags: Vec<Spanned<String>>,
@@ -78,7 +100,7 @@ pub(super) struct RawVirtualService {
     pub(super) one_packet: Option<Spanned<bool>>,
     pub(super) persistent: Option<Spanned<RawPersistent>>,
     pub(super) netmask: Option<Spanned<RawNetmask>>,
-    pub(super) check: Option<RawCheck>,
+    pub(super) check: Option<Spanned<RawCheck>>,
     #[serde(default)]
     pub(super) real_server: Vec<Spanned<RawRealServer>>,
 }

@@ -14,9 +14,9 @@ use proptest::{collection::vec, option, prelude::*};
 
 use super::parse;
 use crate::model::{
-    AddressOwner, Check, CheckKind, Connections, Director, ForwardMethod, Model, Netmask, Peer, Persistence,
-    Protocol, RealServer, RingSize, Scheduler, SchedulerFlags, ServiceId, TableSizes, Timeouts, Tunnel,
-    VirtualService, WEIGHT_MAX, XdpMode,
+    AddressOwner, Check, CheckKind, Class, Connections, Director, Family, ForwardMethod, Model, Netmask,
+    Peer, Persistence, Ports, Prefix, Protocol, RealServer, RingSize, Scheduler, SchedulerFlags, ServiceId,
+    TableSizes, Timeouts, Tunnel, VirtualService, WEIGHT_MAX, XdpMode,
 };
 
 proptest! {
@@ -42,10 +42,56 @@ proptest! {
 }
 
 fn model() -> impl Strategy<Value = Model> {
-    (director(), vec(service(), 0..6)).prop_map(|(director, services)| {
-        let services = distinct(services, |service| service.id);
-        Model { director, services }
-    })
+    (director(), vec(class(), 0..4), vec(service(), 0..6), vec(class(), 6)).prop_map(
+        |(director, mut classes, services, more)| {
+            let services = distinct(services, |service| service.id);
+            // Each mark that a service has, a class has.
+            for (service, class) in services.iter().zip(more) {
+                if let ServiceId::Mark { mark, .. } = service.id {
+                    let both = [CLASS_ADDRESS_V4.into(), CLASS_ADDRESS_V6.into()];
+                    let is_masqueraded = |server: &RealServer| server.forward == ForwardMethod::Masquerade;
+                    let tcp = service.real_servers.iter().any(is_masqueraded).then_some(Protocol::Tcp);
+                    let (sources, protocol) = (Vec::new(), tcp.or(class.protocol));
+                    classes.push(Class { mark, addresses: both.to_vec(), protocol, sources, ..class });
+                }
+            }
+            Model { director, classes, services }
+        },
+    )
+}
+
+/// No real server has one like these.
+const CLASS_ADDRESS_V4: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 0);
+const CLASS_ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 0);
+
+fn class() -> impl Strategy<Value = Class> {
+    let protocol = option::of(prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp), Just(Protocol::Sctp)]);
+    let ports = (1..=u16::MAX, 0..100_u16)
+        .prop_map(|(first, more)| Ports { first, last: first.saturating_add(more) });
+    let ends = any::<bool>().prop_flat_map(|v6| {
+        let host = any::<u16>().prop_map(move |host| {
+            if v6 {
+                IpAddr::from((CLASS_ADDRESS_V6.to_bits() | u128::from(host)).to_be_bytes())
+            } else {
+                IpAddr::from((CLASS_ADDRESS_V4.to_bits() | u32::from(host)).to_be_bytes())
+            }
+        });
+        let prefix = (address(v6), 0..=if v6 { 128_u8 } else { 32 });
+        let sources = vec(prefix.prop_map(|(address, length)| Prefix::of(address, length)), 0..4);
+        (vec(host, 1..4), sources)
+    });
+    let macs = vec(any::<[u8; 5]>().prop_map(|[b, c, d, e, f]| [2, b, c, d, e, f]), 0..3);
+    (1..=u32::MAX, ends, protocol, vec(ports, 0..4), option::of(interface()), macs).prop_map(
+        |(mark, (addresses, sources), protocol, ports, interface, macs)| Class {
+            mark,
+            addresses: distinct(addresses, |&address| address),
+            protocol,
+            ports: distinct(ports, |&ports| ports),
+            interface,
+            sources: distinct(sources, |&source| source),
+            not_source_macs: distinct(macs, |&mac| mac),
+        },
+    )
 }
 
 fn director() -> impl Strategy<Value = Director> {
@@ -104,6 +150,8 @@ fn table_sizes() -> impl Strategy<Value = TableSizes> {
             destinations,
             ring_slots,
             templates: flows / 2 + 512,
+            class_addresses: services.clamp(64, 1 << 16),
+            class_rules: (services * 16).clamp(1_024, 1 << 20),
         },
     )
 }
@@ -112,9 +160,12 @@ fn service() -> impl Strategy<Value = VirtualService> {
     let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp), Just(Protocol::Sctp)];
     let real_servers = |v6| vec(real_server(v6), 0..8);
     let ends = any::<bool>().prop_flat_map(move |v6| (address(v6), real_servers(v6)));
+    // Some are for all ports, some for a mark.
+    let port = prop_oneof![1 => Just(0), 4 => any::<u16>()];
+    let mark = prop_oneof![2 => Just(0), 1 => 1..=u32::MAX];
     let kept = (persistence(), option::of(check()));
-    (protocol, ends, 1..=u16::MAX, scheduling(), kept).prop_map(
-        |(protocol, (address, real_servers), port, scheduling, (persistence, check))| {
+    (protocol, ends, (port, mark), scheduling(), kept).prop_map(
+        |(protocol, (address, real_servers), (port, mark), scheduling, (persistence, check))| {
             let (scheduler, scheduler_flags, ring_size) = scheduling;
             let mut real_servers = distinct(real_servers, |real_server| real_server.address);
             let mut names = HashSet::new();
@@ -132,18 +183,20 @@ fn service() -> impl Strategy<Value = VirtualService> {
                     real_server.interface = None;
                 }
             }
-            let id = ServiceId { protocol, address, port };
-            // Nothing answers TCP on an SCTP port.
-            let check = check.map(|mut check: Check| {
-                let CheckKind::Tcp { port: check_port } = &mut check.kind;
-                if protocol == Protocol::Sctp {
-                    check_port.get_or_insert(22);
-                }
-                check
-            });
             let is_masqueraded = |server: &RealServer| server.forward == ForwardMethod::Masquerade;
             let has_none = !real_servers.iter().any(is_masqueraded);
-            let one_packet = protocol == Protocol::Udp && port % 3 == 0 && has_none;
+            let id = match mark {
+                0 => ServiceId::Address { protocol, address, port },
+                mark => ServiceId::of_mark(mark, address),
+            };
+            let one_packet = (protocol == Protocol::Udp || mark != 0) && port % 3 == 0 && has_none;
+            let check = check.map(|check| match check.kind {
+                // Nothing answers TCP on an SCTP port.
+                CheckKind::Tcp { port: None } if port == 0 || protocol == Protocol::Sctp => {
+                    Check { kind: CheckKind::Tcp { port: Some(80) }, ..check }
+                }
+                CheckKind::Tcp { .. } => check,
+            });
             let persistence = persistence.filter(|_| !one_packet).map(|(timeout, v4, v6)| Persistence {
                 timeout,
                 netmask: if address.is_ipv4() { v4 } else { v6 },
@@ -260,6 +313,9 @@ fn distinct<T, K: Eq + Hash>(list: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
 fn written(model: &Model) -> String {
     let mut text = String::new();
     write_director(&mut text, &model.director);
+    for class in &model.classes {
+        write_class(&mut text, class);
+    }
     for service in &model.services {
         write_service(&mut text, service);
     }
@@ -307,10 +363,42 @@ fn write_director(text: &mut String, director: &Director) {
     writeln!(text, "expire_nodest_conn = {expire_nodest_conn}\nsloppy_tcp = {sloppy_tcp}").unwrap();
     writeln!(text, "sloppy_sctp = {sloppy_sctp}").unwrap();
     writeln!(text, "expire_quiescent_template = {expire_quiescent_template}").unwrap();
-    let TableSizes { flows, services, destinations, ring_slots, templates } = tables;
+    let TableSizes { flows, services, destinations, ring_slots, templates, class_addresses, class_rules } =
+        tables;
     writeln!(text, "[tables]\nflows = {flows}\nservices = {services}").unwrap();
     writeln!(text, "destinations = {destinations}\nring_slots = {ring_slots}\ntemplates = {templates}")
         .unwrap();
+    writeln!(text, "class_addresses = {class_addresses}\nclass_rules = {class_rules}").unwrap();
+}
+
+fn write_class(text: &mut String, class: &Class) {
+    let Class { mark, addresses, protocol, ports, interface, sources, not_source_macs } = class;
+    let list = |values: &[String]| serde_json::to_string(values).unwrap();
+    let told =
+        |values: Vec<String>| if values.len() == 1 { format!("'{}'", values[0]) } else { list(&values) };
+    let addresses = told(addresses.iter().map(ToString::to_string).collect());
+    writeln!(text, "[[class]]\nmark = {mark}\naddress = {addresses}").unwrap();
+    if let Some(protocol) = protocol {
+        writeln!(text, "protocol = '{}'", protocol_word(*protocol)).unwrap();
+    }
+    if let Some(name) = interface {
+        writeln!(text, "interface = {}", serde_json::to_string(name).unwrap()).unwrap();
+    }
+    let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+    let sources: Vec<_> = sources.iter().map(ToString::to_string).collect();
+    let macs: Vec<_> =
+        not_source_macs.iter().map(|mac| mac.map(|byte| format!("{byte:02x}")).join(":")).collect();
+    for (key, values) in [("ports", ports), ("source", sources), ("not_source_mac", macs)] {
+        writeln!(text, "{key} = {}", list(&values)).unwrap();
+    }
+}
+
+const fn protocol_word(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+        Protocol::Sctp => "sctp",
+    }
 }
 
 fn write_service(text: &mut String, service: &VirtualService) {
@@ -324,14 +412,19 @@ fn write_service(text: &mut String, service: &VirtualService) {
         check,
         real_servers,
     } = service;
-    let ServiceId { protocol, address, port } = id;
-    let protocol = match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Sctp => "sctp",
-    };
-    let address = SocketAddr::new(*address, *port);
-    writeln!(text, "[[virtual_service]]\nprotocol = '{protocol}'\naddress = '{address}'").unwrap();
+    writeln!(text, "[[virtual_service]]").unwrap();
+    match *id {
+        ServiceId::Address { protocol, address, port } => {
+            writeln!(text, "protocol = '{}'", protocol_word(protocol)).unwrap();
+            writeln!(text, "address = '{}'", SocketAddr::new(address, port)).unwrap();
+        }
+        ServiceId::Mark { mark, family } => {
+            writeln!(text, "mark = {mark}").unwrap();
+            if family == Family::V6 {
+                writeln!(text, "family = 'ipv6'").unwrap();
+            }
+        }
+    }
     let scheduler = scheduler.label();
     writeln!(text, "scheduler = '{scheduler}'").unwrap();
     let SchedulerFlags { port, fallback } = scheduler_flags;
@@ -366,7 +459,10 @@ fn write_service(text: &mut String, service: &VirtualService) {
             ForwardMethod::Masquerade => ("masquerade", None),
             ForwardMethod::Tunnel(tunnel) => ("tunnel", Some(tunnel)),
         };
-        let address = SocketAddr::new(*address, *port);
+        let address = match port {
+            0 => address.to_string(),
+            port => SocketAddr::new(*address, *port).to_string(),
+        };
         writeln!(text, "[[virtual_service.real_server]]\naddress = '{address}'\nweight = {weight}").unwrap();
         writeln!(text, "forward = '{forward}'").unwrap();
         match tunnel {

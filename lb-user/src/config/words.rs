@@ -3,7 +3,7 @@
 //! Who writes LVS's or keepalived's spelling, or asks for what they have and this has not yet, is told.
 
 use super::error::Problem;
-use crate::model::{AddressOwner, ForwardMethod, Protocol, Scheduler, Tunnel, XdpMode};
+use crate::model::{AddressOwner, Family, ForwardMethod, Protocol, Scheduler, Tunnel, XdpMode};
 
 /// The words that one key takes.
 pub(super) struct Words<T: 'static> {
@@ -20,6 +20,15 @@ pub(super) static PROTOCOL: Words<Protocol> = Words {
     what: "protocol",
     known: &[("tcp", Protocol::Tcp), ("udp", Protocol::Udp), ("sctp", Protocol::Sctp)],
     elsewhere: &[],
+    not_yet: &[],
+};
+
+/// Of a service by mark.
+pub(super) static FAMILY: Words<Family> = Words {
+    what: "family",
+    known: &[("ipv4", Family::V4), ("ipv6", Family::V6)],
+    // keepalived's ip_family, ipvsadm's option, ip(8)'s.
+    elsewhere: &[("inet", "ipv4"), ("4", "ipv4"), ("inet6", "ipv6"), ("6", "ipv6")],
     not_yet: &[],
 };
 

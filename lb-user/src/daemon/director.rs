@@ -54,7 +54,8 @@ pub(super) struct Director {
     pub(super) options: Options,
     neighbours: Neighbours,
     pub(super) netlink: Handle,
-    interfaces: BTreeSet<u32>,
+    /// Those that the program is attached to, by name: their ifindex.
+    interfaces: BTreeMap<String, u32>,
     /// What was said of tunnels that have too little room.
     narrow: BTreeSet<String>,
     /// Load that the tables had too much in the sweep before.
@@ -112,7 +113,7 @@ impl Director {
             options,
             neighbours,
             netlink,
-            interfaces: BTreeSet::new(),
+            interfaces: BTreeMap::new(),
             narrow: BTreeSet::new(),
             drift: Vec::new(),
             last_apply: Instant::now(),
@@ -126,7 +127,7 @@ impl Director {
     ) -> anyhow::Result<()> {
         for name in self.model.director.interfaces.clone() {
             if let Some(interface) = interface(&self.netlink, &name).await {
-                self.interfaces.insert(interface.index);
+                self.interfaces.insert(name, interface.index);
             }
         }
         self.checks.set(checks(&self.model, &self.facts.health));
@@ -338,7 +339,7 @@ impl Director {
     /// Adds the services' addresses to the first interface, and takes away ours that no service has any more.
     async fn place_addresses(&self) -> anyhow::Result<()> {
         let wanted: BTreeSet<_> = match self.model.director.service_addresses {
-            AddressOwner::Director => self.model.services.iter().map(|service| service.id.address).collect(),
+            AddressOwner::Director => self.model.service_addresses(),
             AddressOwner::Operator => BTreeSet::new(),
         };
         let Some(first) = self.model.director.interfaces.first() else {
@@ -382,7 +383,7 @@ impl Director {
     /// Takes up the config file as it is now. Where it fails, nothing has changed.
     async fn reload(&mut self, news: &mut mpsc::Receiver<neighbour::Event>) -> anyhow::Result<()> {
         let model = load(&self.options)?;
-        let mut interfaces = BTreeSet::new();
+        let mut interfaces = BTreeMap::new();
         for name in &model.director.interfaces {
             let Some(interface) = interface(&self.netlink, name).await else {
                 anyhow::bail!(
@@ -390,7 +391,7 @@ impl Director {
                     self.options.config.display()
                 );
             };
-            interfaces.insert(interface.index);
+            interfaces.insert(name.clone(), interface.index);
         }
         // Old and new: nobody's neighbour is let go before it is certain that nobody needs it.
         let both: BTreeSet<_> = watched(&self.model).union(&watched(&model)).copied().collect();

@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use lb_common::wire::{
-    DESTINATION_DOWN, DESTINATION_REMOVED, DESTINATION_REPLY, Destination, Persistence, ServiceKey, Timeouts,
+    DESTINATION_DOWN, DESTINATION_REMOVED, DESTINATION_REPLY, Destination, Persistence, Rule, ServiceKey,
+    Timeouts,
 };
 
 use crate::check;
+use crate::class;
 use crate::dataplane::{Held, clock};
-use crate::model::{ForwardMethod, Model, Peer, RealServer, ServiceId, VirtualService};
+use crate::model::{ForwardMethod, Model, Peer, RealServer, ServiceId, VirtualService, family_of};
 use crate::neighbour::Reach;
 use crate::plan::{Health, Wanted, WantedDestination, WantedService};
 use way::Way;
@@ -73,8 +75,8 @@ impl Facts {
         self.reach.retain(|address, _| watched.contains(address));
     }
 
-    /// What the tables should hold. `interfaces` are those that the program is attached to.
-    pub(super) fn wanted(&self, model: &Model, interfaces: &BTreeSet<u32>) -> Wanted {
+    /// What the tables should hold. `interfaces` (ifindex by name) are those that the program is attached to.
+    pub(super) fn wanted(&self, model: &Model, interfaces: &BTreeMap<String, u32>) -> Wanted {
         let services: Vec<_> = model.services.iter().map(|service| self.service(service)).collect();
         let egress = services
             .iter()
@@ -82,8 +84,9 @@ impl Facts {
             .map(|wanted| wanted.destination.interface)
             .filter(|&interface| interface != 0);
         Wanted {
-            interfaces: interfaces.iter().copied().chain(egress).collect(),
+            interfaces: interfaces.values().copied().chain(egress).collect(),
             services,
+            rules: rules(model, interfaces),
             peers: self.peers(model),
             timeouts: Timeouts::new(
                 seconds(model.director.timeouts.tcp),
@@ -118,7 +121,7 @@ impl Facts {
 
     fn destination(&self, service: &VirtualService, server: &RealServer) -> Destination {
         let key = service_key(&service.id);
-        let inner = way::family(service.id.address);
+        let inner = service.id.family();
         let (address, port) = (address_bytes(server.address), server.port.to_be_bytes());
         let way = match self.reach.get(&server.address) {
             Some(reach) => Way::new(server, inner, reach),
@@ -186,7 +189,7 @@ pub(super) fn off_link(model: &Model, reach: &BTreeMap<IpAddr, Reach>) -> Option
 /// Each tunnel that has less room than the IPv6 in it needs, in words.
 pub(super) fn narrow(model: &Model, reach: &BTreeMap<IpAddr, Reach>) -> BTreeSet<String> {
     let narrow = servers(model).filter_map(|(service, server)| {
-        let inner = way::family(service.id.address);
+        let inner = service.id.family();
         let why = way::narrowness(server, inner, reach.get(&server.address)?)?;
         Some(format!("{}: real server {}: {why}", service.id, server.address))
     });
@@ -195,13 +198,32 @@ pub(super) fn narrow(model: &Model, reach: &BTreeMap<IpAddr, Reach>) -> BTreeSet
 
 /// The key of a service in the tables.
 pub(super) fn service_key(id: &ServiceId) -> ServiceKey {
+    match *id {
+        ServiceId::Address { protocol, address, port } => {
+            ServiceKey { port: port.to_be_bytes(), protocol: protocol as u8, ..address_key(address) }
+        }
+        ServiceId::Mark { mark, family } => ServiceKey::of_mark(mark, family),
+    }
+}
+
+/// The key of an address alone.
+fn address_key(address: IpAddr) -> ServiceKey {
     ServiceKey {
-        address: address_bytes(id.address),
-        port: id.port.to_be_bytes(),
-        protocol: id.protocol as u8,
-        family: way::family(id.address) as u8,
+        address: address_bytes(address),
+        port: [0; 2],
+        protocol: 0,
+        family: family_of(address) as u8,
         reserved: [0; 4],
     }
+}
+
+/// The rules of classes, by address.
+fn rules(model: &Model, interfaces: &BTreeMap<String, u32>) -> BTreeMap<ServiceKey, Vec<Rule>> {
+    let addresses: BTreeSet<IpAddr> =
+        model.classes.iter().flat_map(|class| class.addresses.iter().copied()).collect();
+    let interface = |name: &str| interfaces.get(name).copied();
+    let rules = |address| (address_key(address), class::rules(&model.classes, address, interface));
+    addresses.into_iter().map(rules).collect()
 }
 
 /// An address as the tables have it.

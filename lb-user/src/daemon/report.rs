@@ -1,9 +1,9 @@
 //! What the daemon tells about itself: the tables and the facts, read when somebody asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use lb_common::wire::{Counters, DESTINATION_REMOVED, FORWARD_REPLY, LINE_SLOTS, Load, ServiceKey};
+use lb_common::wire::{Counters, DESTINATION_REMOVED, FORWARD_REPLY, LINE_SLOTS, Load, RuleSpan, ServiceKey};
 
 use super::director::Director;
 use super::facts::{address_bytes, server_id, service_key};
@@ -115,6 +115,13 @@ impl Director {
     fn tables(&self) -> TablesSnapshot {
         let settings = self.held.settings;
         let slots: u64 = self.held.services.values().map(|service| u64::from(service.span.slots)).sum();
+        let services = self.held.services.values().map(|service| service.key);
+        let own: BTreeSet<ServiceKey> =
+            services.filter(|key| key.mark().is_none()).map(ServiceKey::address_only).collect();
+        let addresses = &self.held.addresses;
+        let class_addresses = addresses.keys().filter(|key| !own.contains(key)).count() as u64;
+        // Addresses with the same rules share them.
+        let rules: BTreeSet<RuleSpan> = addresses.values().map(|address| address.span).collect();
         let fill = |used: u64, size: u32| Fill { used, size: u64::from(size) };
         TablesSnapshot {
             services: fill(self.held.services.len() as u64, settings.services),
@@ -124,6 +131,8 @@ impl Director {
                 self.last_sweep.as_ref().map_or(0, |sweep| sweep.templates.iter().sum()),
                 settings.template_lines * LINE_SLOTS as u32,
             ),
+            class_addresses: fill(class_addresses, settings.class_addresses),
+            class_rules: fill(rules.iter().map(|span| u64::from(span.rules)).sum(), settings.class_rules),
         }
     }
 }

@@ -125,6 +125,15 @@ pub(super) fn load(options: &Options) -> anyhow::Result<Model> {
             options.config.display()
         );
     }
+    let is_attached = |name: &&String| model.director.interfaces.contains(name);
+    let names = || model.classes.iter().filter_map(|class| class.interface.as_ref());
+    if let Some(name) = names().find(|name| !is_attached(name)) {
+        bail!(
+            "{}: a class is for what comes in by {name}, and the program is not attached there: \
+             add it to [director] interfaces, or give --iface",
+            options.config.display()
+        );
+    }
     Ok(model)
 }
 

@@ -13,8 +13,8 @@ use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use lb_common::verdict::Verdict;
 use lb_common::wire::{
     Admission, BUSY, Connection, Counters, Destination, DestinationHead, EMPTY, LINE_SLOTS, Layout, Line,
-    Load, Part, Place, RING_CHUNK, RingSpan, Service, ServiceKey, Settings, State, Tick, VERDICT_NO_TEMPLATE,
-    VERDICT_STRIDE, entry_destination,
+    Load, Part, Place, RING_CHUNK, RingSpan, Rule, Service, ServiceKey, Settings, State, Tick,
+    VERDICT_NO_TEMPLATE, VERDICT_STRIDE, entry_destination,
 };
 
 use super::load::{load_object, map_array, map_tables, take};
@@ -65,6 +65,8 @@ pub struct KernelDataplane {
     sources: MappedArray<Admission>,
     pub(super) services: MappedArray<Service>,
     rings: MappedArray<[u32; RING_CHUNK as usize]>,
+    pub(super) rule_spans: MappedArray<u64>,
+    pub(super) rules: MappedArray<Rule>,
     pub(super) heads: MappedArray<u64>,
     destinations: MappedArray<Destination>,
     pub(super) flows: MappedArray<Line>,
@@ -73,7 +75,7 @@ pub struct KernelDataplane {
     loads: MappedArray<Load>,
     verdicts: MappedArray<[u64; VERDICT_STRIDE]>,
     peers: HashMap<MapData, u64, u32>,
-    addresses: HashMap<MapData, [u8; size_of::<ServiceKey>()], u32>,
+    pub(super) addresses: HashMap<MapData, [u8; size_of::<ServiceKey>()], u32>,
     service_index: HashMap<MapData, [u8; size_of::<ServiceKey>()], u32>,
     interfaces: DevMapHash<MapData>,
     programs: ProgramArray<MapData>,
@@ -100,6 +102,8 @@ impl KernelDataplane {
             sources: MappedArray::part(&tables, Layout::SOURCES, 1),
             services: map_array(&mut ebpf, "SERVICES", services)?,
             rings: map_array(&mut ebpf, "RINGS", ring_slots / RING_CHUNK)?,
+            rule_spans: map_array(&mut ebpf, "RULE_SPANS", sizes.rule_spans())?,
+            rules: map_array(&mut ebpf, "RULES", sizes.settings().class_rules)?,
             heads: MappedArray::part(&tables, layout.offset(Part::Heads), destinations),
             destinations: MappedArray::part(&tables, layout.offset(Part::Destinations), 2 * destinations),
             flows: MappedArray::part(&tables, layout.offset(Part::Flows), lines),
@@ -120,8 +124,18 @@ impl KernelDataplane {
         dataplane.load_programs()?;
         let adoption = if found.is_some() {
             let same = |a: Settings, b: Settings| {
-                (a.lines, a.template_lines, a.destinations, a.services, a.ring_slots)
-                    == (b.lines, b.template_lines, b.destinations, b.services, b.ring_slots)
+                let tables = |it: Settings| {
+                    [
+                        it.lines,
+                        it.template_lines,
+                        it.destinations,
+                        it.services,
+                        it.ring_slots,
+                        it.class_addresses,
+                        it.class_rules,
+                    ]
+                };
+                tables(a) == tables(b)
             };
             Adoption::Adopted { other_sizes: !same(wanted.settings(), dataplane.sizes.settings()) }
         } else {
@@ -341,6 +355,7 @@ impl Dataplane for KernelDataplane {
                 held.destinations.insert(number as u32, HeldDestination { head, destination });
             }
         }
+        self.read_addresses(&mut held)?;
         let peers: Result<BTreeSet<_>, MapError> =
             self.peers.keys().map(|word| word.map(bytes_of_peer)).collect();
         held.peers = peers.map_err(|source| Error::Map { map: "PEERS", source })?;
@@ -407,9 +422,13 @@ impl Dataplane for KernelDataplane {
                 self.services.write(*index as usize, bytemuck::Zeroable::zeroed());
                 self.forget_clients(*index);
             }
-            Change::SetAddresses(addresses) => {
-                self.set_addresses(addresses).map_err(|source| Error::Map { map: "ADDRESSES", source })?;
+            Change::WriteRules { first, rules } => self.write_rules(*first, rules),
+            Change::PublishRules { place, rules } => self.publish_rules(*place, *rules),
+            Change::SetHasRules(has_rules) => {
+                self.settings
+                    .write(0, Settings { has_rules: u32::from(*has_rules), ..self.settings.read(0) });
             }
+            Change::SetAddresses(addresses) => self.set_addresses(addresses)?,
             Change::SetAdmission(admission) => set_filter(&self.admission, admission),
             Change::SetSources(sources) => {
                 let filter = sources.as_deref().copied().unwrap_or(Admission::EMPTY);
@@ -426,19 +445,6 @@ impl Dataplane for KernelDataplane {
 impl KernelDataplane {
     fn publish_head(&self, number: u32, head: DestinationHead) {
         self.heads.word(number as usize, 0).store(head.to_word(), Release);
-    }
-
-    fn set_addresses(&mut self, addresses: &BTreeSet<ServiceKey>) -> Result<(), MapError> {
-        let held: Result<BTreeSet<[u8; 24]>, MapError> = self.addresses.keys().collect();
-        let held = held?;
-        let wanted: BTreeSet<[u8; 24]> = addresses.iter().copied().map(key_bytes).collect();
-        for key in held.difference(&wanted) {
-            self.addresses.remove(key)?;
-        }
-        for key in wanted.difference(&held) {
-            self.addresses.insert(key, 1, 0)?;
-        }
-        Ok(())
     }
 
     fn set_peers(&mut self, peers: &BTreeSet<[u8; 6]>) -> Result<(), MapError> {
@@ -479,7 +485,7 @@ fn set_filter(filter: &MappedArray<Admission>, bits: &Admission) {
     }
 }
 
-fn key_bytes(key: ServiceKey) -> [u8; size_of::<ServiceKey>()] {
+pub(super) fn key_bytes(key: ServiceKey) -> [u8; size_of::<ServiceKey>()] {
     bytemuck::cast(key)
 }
 

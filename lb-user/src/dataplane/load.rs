@@ -25,7 +25,9 @@ pub(super) fn load_object(sizes: &Sizes, pins: Option<&Path>, debug: bool) -> Re
     let shift = sizes.clock().shift();
     let all_lines = settings.all_lines();
     loader
-        .map_max_entries("ADDRESSES", settings.services)
+        .map_max_entries("ADDRESSES", sizes.addresses())
+        .map_max_entries("RULE_SPANS", sizes.rule_spans())
+        .map_max_entries("RULES", settings.class_rules)
         .map_max_entries("SERVICE_INDEX", settings.services)
         .map_max_entries("SERVICES", settings.services)
         .map_max_entries("RINGS", settings.ring_slots / RING_CHUNK)

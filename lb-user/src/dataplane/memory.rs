@@ -1,9 +1,9 @@
 //! The twin of the kernel's tables: the same changes, carried out on tables in memory.
 
 use lb_common::host::MemoryTables;
-use lb_common::wire::{Admission, RingSpan, Service, Settings, peer_bit};
+use lb_common::wire::{Admission, RingSpan, RuleSpan, Service, Settings, peer_bit};
 
-use super::{Change, Dataplane, Error, Held, HeldDestination, HeldService};
+use super::{Change, Dataplane, Error, Held, HeldAddress, HeldDestination, HeldService};
 
 /// A director's tables in memory, for tests and rehearsals.
 pub struct MemoryDataplane {
@@ -35,6 +35,11 @@ impl Dataplane for MemoryDataplane {
         for (number, head) in (0..).zip(&self.tables.heads).filter(|(_, head)| head.record != 0) {
             let destination = self.tables.destinations[head.record as usize];
             held.destinations.insert(number, HeldDestination { head: *head, destination });
+        }
+        for (&key, &place) in &self.tables.addresses {
+            let span = RuleSpan::from_word(self.tables.rule_spans[place as usize]);
+            let rules = self.tables.rules[span.first as usize..][..span.rules as usize].to_vec();
+            held.addresses.insert(key, HeldAddress { place, span, rules });
         }
         Ok(held)
     }
@@ -85,7 +90,14 @@ impl Dataplane for MemoryDataplane {
                 tables.services[*index as usize] = bytemuck::Zeroable::zeroed();
                 tables.forget_clients(*index);
             }
-            Change::SetAddresses(addresses) => tables.addresses = addresses.iter().copied().collect(),
+            Change::WriteRules { first, rules } => {
+                tables.rules[*first as usize..][..rules.len()].copy_from_slice(rules);
+            }
+            Change::PublishRules { place, rules } => tables.rule_spans[*place as usize] = rules.to_word(),
+            Change::SetAddresses(addresses) => {
+                tables.addresses = addresses.iter().map(|(&key, &place)| (key, place)).collect();
+            }
+            Change::SetHasRules(has_rules) => tables.settings.has_rules = u32::from(*has_rules),
             Change::SetAdmission(admission) => tables.admission = Admission::clone(admission),
             Change::SetSources(sources) => {
                 tables.settings.masquerades = u64::from(sources.is_some());

@@ -3,6 +3,7 @@
 //! A [`Change`] is one primitive write. What changes follow from a config, and in which order, is
 //! `plan`'s to know; here nothing is decided.
 
+mod addresses;
 mod attach;
 mod kernel;
 mod load;
@@ -16,8 +17,8 @@ mod templates;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lb_common::wire::{
-    Admission, Clock, Destination, DestinationHead, LAYOUT_BYTES_MAX, Options, Persistence, RingSpan,
-    Service, ServiceKey, Settings, State, Timeouts,
+    Admission, Clock, Destination, DestinationHead, LAYOUT_BYTES_MAX, Options, Persistence, RingSpan, Rule,
+    RuleSpan, Service, ServiceKey, Settings, State, Timeouts,
 };
 
 pub use attach::{Attachment, Interface, interface, pinned_interfaces, remove_pins};
@@ -109,8 +110,25 @@ pub enum Change {
     RemoveKey(ServiceKey),
     /// Clears a service that no key names any more, and forgets its clients.
     FreeService(u32),
-    /// Replaces the services' addresses, by [`ServiceKey::address_only`].
-    SetAddresses(BTreeSet<ServiceKey>),
+    /// Fills a part of the map of rules that nothing names.
+    WriteRules {
+        /// The first one.
+        first: u32,
+        /// Rules of classes.
+        rules: Vec<Rule>,
+    },
+    /// Publishes other rules at a place that an address has, or is to have.
+    PublishRules {
+        /// The place.
+        place: u32,
+        /// Where they lie.
+        rules: RuleSpan,
+    },
+    /// Replaces the services' addresses, by [`ServiceKey::address_only`], and where each finds its rules. An address
+    /// that stays keeps its place.
+    SetAddresses(BTreeMap<ServiceKey, u32>),
+    /// Whether packets look for the rules of their address at all.
+    SetHasRules(bool),
     /// Replaces the admission filter.
     SetAdmission(Box<Admission>),
     /// Replaces the filter of masqueraded real servers' addresses; `None`: there are none.
@@ -138,6 +156,8 @@ pub struct Held {
     pub services: BTreeMap<u32, HeldService>,
     /// Destinations by number.
     pub destinations: BTreeMap<u32, HeldDestination>,
+    /// The services' addresses, by [`ServiceKey::address_only`].
+    pub addresses: BTreeMap<ServiceKey, HeldAddress>,
     /// Peer directors.
     pub peers: BTreeSet<[u8; 6]>,
     /// Interfaces (ifindex) that packets may leave by.
@@ -170,6 +190,17 @@ pub struct HeldDestination {
     pub destination: Destination,
 }
 
+/// An address in the tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldAddress {
+    /// Its place in the map of spans.
+    pub place: u32,
+    /// Where its rules lie.
+    pub span: RuleSpan,
+    /// Its rules.
+    pub rules: Vec<Rule>,
+}
+
 impl Held {
     /// Empty tables.
     pub fn empty(settings: Settings) -> Self {
@@ -177,6 +208,7 @@ impl Held {
             settings,
             services: BTreeMap::new(),
             destinations: BTreeMap::new(),
+            addresses: BTreeMap::new(),
             peers: BTreeSet::new(),
             interfaces: BTreeSet::new(),
         }
@@ -187,6 +219,11 @@ impl Held {
     /// A ring that was written stands in no service yet; whoever publishes it gives its slots.
     pub fn follow(&mut self, changes: &[Change]) {
         let mut written: BTreeMap<u32, &Vec<u32>> = BTreeMap::new();
+        let mut written_rules: BTreeMap<u32, Vec<Rule>> = (self.addresses.values())
+            .filter(|address| address.span.rules > 0)
+            .map(|address| (address.span.first, address.rules.clone()))
+            .collect();
+        let mut published: BTreeMap<u32, (RuleSpan, Vec<Rule>)> = BTreeMap::new();
         let ring_of = |written: &BTreeMap<u32, &Vec<u32>>, span: RingSpan| {
             // An empty ring begins nowhere.
             let slots = written.get(&span.first).filter(|_| span.slots > 0);
@@ -230,9 +267,28 @@ impl Held {
                     }
                 }
                 Change::FreeService(index) => drop(self.services.remove(index)),
+                Change::WriteRules { first, rules } => drop(written_rules.insert(*first, rules.clone())),
+                Change::PublishRules { place, rules: span } => {
+                    // No rules begin nowhere.
+                    let rules = written_rules.get(&span.first).filter(|_| span.rules > 0);
+                    let rules = rules.cloned().unwrap_or_default();
+                    match self.addresses.values_mut().find(|address| address.place == *place) {
+                        Some(address) => (address.span, address.rules) = (*span, rules),
+                        None => drop(published.insert(*place, (*span, rules))),
+                    }
+                }
+                Change::SetAddresses(addresses) => {
+                    let before = std::mem::take(&mut self.addresses);
+                    let held = addresses.iter().map(|(key, &place)| {
+                        let stays = before.get(key).cloned();
+                        let (span, rules) = published.get(&place).cloned().unwrap_or_default();
+                        (*key, stays.unwrap_or(HeldAddress { place, span, rules }))
+                    });
+                    self.addresses = held.collect();
+                }
+                Change::SetHasRules(has_rules) => self.settings.has_rules = u32::from(*has_rules),
                 Change::AddKey(..)
                 | Change::RemoveKey(_)
-                | Change::SetAddresses(_)
                 | Change::SetAdmission(_)
                 | Change::SetSources(_) => {}
             }

@@ -14,10 +14,12 @@ use super::mapped::{MappedArray, Mapping};
 /// Maps that are pinned: all but read-only data and the log.
 ///
 /// The array of programs among them: a program array that no process and no pin holds loses its programs.
-pub(super) const PINNED: [&str; 9] = [
+pub(super) const PINNED: [&str; 11] = [
     "TABLES",
     "PEERS",
     "ADDRESSES",
+    "RULE_SPANS",
+    "RULES",
     "SERVICE_INDEX",
     "SERVICES",
     "RINGS",

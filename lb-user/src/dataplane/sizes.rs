@@ -1,8 +1,8 @@
 //! How large each table is, from what the config asks for, and what memory that takes.
 
 use lb_common::wire::{
-    Admission, Clock, Connection, Counters, Destination, LINE_SLOTS, Line, Load, Options, RING_CHUNK, Seed,
-    Service, Settings, Timeouts, VERDICT_STRIDE, VERSION,
+    Admission, Clock, Connection, Counters, Destination, LINE_SLOTS, Line, Load, Options, RING_CHUNK, Rule,
+    Seed, Service, Settings, Timeouts, VERDICT_STRIDE, VERSION,
 };
 
 use crate::model::TableSizes;
@@ -32,7 +32,9 @@ impl Sizes {
                 cpus,
                 hz: clock.hz(),
                 options: Options::DEFAULT,
-                reserved: 0,
+                has_rules: 0,
+                class_addresses: tables.class_addresses,
+                class_rules: tables.class_rules,
                 seed,
                 peer_filter: 0,
                 timeouts,
@@ -57,8 +59,18 @@ impl Sizes {
         Clock::new(self.settings.hz)
     }
 
+    /// How many addresses services and classes may have together.
+    pub const fn addresses(&self) -> u32 {
+        self.settings.services + self.settings.class_addresses
+    }
+
+    /// How many addresses may have rules: twice as many, since no place is given to another at once.
+    pub const fn rule_spans(&self) -> u32 {
+        2 * self.addresses()
+    }
+
     /// Every table: its name, its number of values, the bytes of one.
-    pub fn arrays(&self) -> [(&'static str, u32, usize); 11] {
+    pub fn arrays(&self) -> [(&'static str, u32, usize); 13] {
         let Settings { lines, template_lines, destinations, services, ring_slots, cpus, .. } = self.settings;
         [
             // Of service addresses, and of masqueraded real servers.
@@ -72,6 +84,8 @@ impl Sizes {
             // Two records a destination: one in use, one to fill.
             ("DESTINATIONS", 2 * destinations, size_of::<Destination>()),
             ("SERVICES", services, size_of::<Service>()),
+            ("RULE_SPANS", self.rule_spans(), size_of::<u64>()),
+            ("RULES", self.settings.class_rules, size_of::<Rule>()),
             ("RINGS", ring_slots / RING_CHUNK, 4 * RING_CHUNK as usize),
             ("VERDICTS", cpus, 8 * VERDICT_STRIDE),
         ]

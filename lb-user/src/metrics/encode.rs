@@ -244,6 +244,8 @@ fn tables(snapshot: &Snapshot) -> Vec<Family> {
         ("destinations", tables.destinations),
         ("ring_slots", tables.ring_slots),
         ("templates", tables.templates),
+        ("class_addresses", tables.class_addresses),
+        ("class_rules", tables.class_rules),
     ];
     let labels = |table: &str| vec![("table", table.to_owned())];
     vec![
@@ -296,12 +298,18 @@ fn daemon(snapshot: &Snapshot) -> Vec<Family> {
 }
 
 fn service_labels(id: ServiceId) -> Labels {
-    let protocol = match id.protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Sctp => "sctp",
+    let (service, protocol) = match id {
+        ServiceId::Address { protocol, address, port } => {
+            let protocol = match protocol {
+                Protocol::Tcp => "tcp",
+                Protocol::Udp => "udp",
+                Protocol::Sctp => "sctp",
+            };
+            (SocketAddr::new(address, port).to_string(), protocol)
+        }
+        ServiceId::Mark { .. } => (id.to_string(), "fwm"),
     };
-    vec![("service", SocketAddr::new(id.address, id.port).to_string()), ("protocol", protocol.to_owned())]
+    vec![("service", service), ("protocol", protocol.to_owned())]
 }
 
 fn real_server_labels(service: ServiceId, server: &RealServerSnapshot) -> Labels {

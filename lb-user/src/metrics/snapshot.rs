@@ -104,6 +104,10 @@ pub struct TablesSnapshot {
     pub ring_slots: Fill,
     /// Clients that persistent services remember, as the last sweep found them.
     pub templates: Fill,
+    /// Addresses of classes that are no service's own.
+    pub class_addresses: Fill,
+    /// Rules of classes.
+    pub class_rules: Fill,
 }
 
 /// How full a table is.

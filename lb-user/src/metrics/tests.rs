@@ -37,7 +37,7 @@ fn real_server(address: &str, name: Option<&str>, health: Health) -> RealServerS
 
 fn snapshot() -> Snapshot {
     let service = |protocol, address: &str, real_servers| ServiceSnapshot {
-        id: ServiceId { protocol, address: address.parse::<IpAddr>().unwrap(), port: 80 },
+        id: ServiceId::Address { protocol, address: address.parse::<IpAddr>().unwrap(), port: 80 },
         scheduler: Scheduler::Wrr,
         real_servers,
         departed: counters(400),
@@ -58,6 +58,14 @@ fn snapshot() -> Snapshot {
                 ],
             ),
             service(Protocol::Udp, "fd00::50", vec![real_server("fd00::11", None, Health::Up)]),
+            ServiceSnapshot {
+                id: ServiceId::of_mark(7, "fd00::50".parse().unwrap()),
+                ..service(
+                    Protocol::Tcp,
+                    "fd00::50",
+                    vec![RealServerSnapshot { port: 0, ..real_server("fd00::12", None, Health::Up) }],
+                )
+            },
         ],
         verdicts: (0..Verdict::COUNT as u64).map(|index| 100 + index).collect(),
         evictions: std::array::from_fn(|state| state as u64),
@@ -76,6 +84,8 @@ fn snapshot() -> Snapshot {
             destinations: fill(4, 16_384),
             ring_slots: fill(9, 1_048_576),
             templates: fill(190, 171_800),
+            class_addresses: fill(3, 4_096),
+            class_rules: fill(5, 4_096),
         },
         checks: 4,
         interfaces: vec![
@@ -140,6 +150,7 @@ fn samples_have_these_names_labels_and_values() {
         r#"{service="10.0.0.50:80",protocol="tcp",real_server="10.0.0.12:80",name="a \"quoted\\ name"}"#;
     let nameless = r#"{service="10.0.0.50:80",protocol="tcp",real_server="10.0.0.13:80"}"#;
     let v6 = r#"{service="[fd00::50]:80",protocol="udp",real_server="[fd00::11]:80"}"#;
+    let marked = r#"{service="FWM 7 IPv6",protocol="fwm",real_server="[fd00::12]:0"}"#;
     let service = r#"{service="10.0.0.50:80",protocol="tcp"}"#;
     for (name, labels, value) in [
         ("lb_real_server_packets_total", web1, "1000"),
@@ -154,6 +165,8 @@ fn samples_have_these_names_labels_and_values() {
         ("lb_real_server_up", nameless, "0"),
         ("lb_real_server_up", v6, "1"),
         ("lb_real_server_resolved", v6, "1"),
+        ("lb_real_server_packets_total", marked, "1000"),
+        ("lb_service_info", r#"{service="FWM 7 IPv6",protocol="fwm",scheduler="wrr"}"#, "1"),
         // Three of 1,000 and those of 400 that are gone.
         ("lb_service_packets_total", service, "3400"),
         ("lb_service_bytes_total", service, "340000"),
@@ -179,6 +192,7 @@ fn samples_have_these_names_labels_and_values() {
         ("lb_template_evictions_total", "", "19"),
         ("lb_connections_without_template_total", "", "6"),
         ("lb_real_server_persistent_connections", web1, "3"),
+        ("lb_table_entries", r#"{table="class_rules"}"#, "5"),
         ("lb_table_capacity_entries", r#"{table="destinations"}"#, "16384"),
         ("lb_checks", "", "4"),
         ("lb_interface_attached", r#"{interface="eth0",mode="native"}"#, "1"),

@@ -261,7 +261,10 @@ impl Datagram {
             (IpAddr::V6(a), IpAddr::V6(b)) => sum(&a.octets()) + sum(&b.octets()),
             _ => 0,
         };
-        let length = if self.transport == ICMP { 0 } else { u32::from(self.transport) + bytes.len() as u32 };
+        // One that is called by the other's number is sound as that: some service may take it.
+        let called = self.protocol.filter(|protocol| [TCP, UDP].contains(protocol));
+        let protocol = called.unwrap_or(self.transport);
+        let length = if self.transport == ICMP { 0 } else { u32::from(protocol) + bytes.len() as u32 };
         match complement(pseudo + length + sum(bytes)) {
             // Nothing would say that there is none.
             0 if self.transport == UDP => 0xffff,

@@ -4,6 +4,8 @@
 //! tcp 192.0.2.1:4000 > 10.0.0.50:80 syn ttl=1 payload=10      a packet; see `packet` for its words
 //! icmp 198.51.100.7 > 10.0.0.50 type=3 code=1 about tcp 10.0.0.50:80 > 192.0.2.1:4000 ack
 //! tcp 10.0.0.50:80 mh mh-port ring=251                        a service
+//! mark 7 rr                                                   a service by mark; "7/ipv6" for IPv6
+//! 7 10.0.0.50,10.0.0.51 tcp ports 80,8000-8100                a class; see `class`
 //! 10.0.1.1 at 02:00:00:00:01:01 interface 2 weight 3 down     a real server; see `real_server`
 //! ```
 //!
@@ -13,9 +15,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use lb_common::wire::Persistence;
 use lb_user::dataplane::clock;
-use lb_user::model::{ForwardMethod, Netmask, RingSize, Scheduler, SchedulerFlags, Tunnel};
+use lb_user::model::{
+    Class, ForwardMethod, Netmask, Ports, Prefix, Protocol, RingSize, Scheduler, SchedulerFlags, Tunnel,
+    family_of,
+};
 use lb_user::plan::Health;
 
+use crate::common::classes::marked;
 use crate::common::datagram::{ACK, Datagram, FIN, Part, RST, SCTP, SYN, TCP, UDP};
 use crate::common::icmp::icmp;
 use crate::common::services::{Endpoint, MTU, RealServer};
@@ -139,7 +145,13 @@ pub(crate) fn service(line: &str) -> (Endpoint, Scheduling) {
     let [transport, end, scheduler, options @ ..] = words.as_slice() else {
         panic!("what service is {line:?}?")
     };
-    let end: SocketAddr = end.parse().unwrap_or_else(|_| panic!("{end} in {line:?}"));
+    let endpoint = if *transport == "mark" {
+        let (mark, family) = end.split_once('/').unwrap_or((end, "ipv4"));
+        marked(mark.parse().unwrap_or_else(|_| panic!("{end} in {line:?}")), family == "ipv6")
+    } else {
+        let end: SocketAddr = end.parse().unwrap_or_else(|_| panic!("{end} in {line:?}"));
+        Endpoint { protocol: transport_number(transport), address: end.ip(), port: end.port() }
+    };
     let mut scheduling = Scheduling {
         scheduler: Scheduler::from_label(scheduler)
             .unwrap_or_else(|| panic!("{scheduler} in {line:?} is no scheduler")),
@@ -148,7 +160,7 @@ pub(crate) fn service(line: &str) -> (Endpoint, Scheduling) {
         one_packet: false,
         persistence: Persistence::NONE,
     };
-    let (mut timeout, mut netmask) = (0, Netmask::whole(end.ip()));
+    let (mut timeout, mut netmask) = (0, Netmask::whole(family_of(endpoint.address)));
     for option in options {
         match *option {
             "one-packet" => scheduling.one_packet = true,
@@ -173,7 +185,47 @@ pub(crate) fn service(line: &str) -> (Endpoint, Scheduling) {
     if timeout != 0 {
         scheduling.persistence = Persistence::new(timeout, netmask.bytes(), clock());
     }
-    (Endpoint { protocol: transport_number(transport), address: end.ip(), port: end.port() }, scheduling)
+    (endpoint, scheduling)
+}
+
+/// A mark and addresses, then any of `tcp`, `udp`, `ports 80,8000-8100`, `interface N`, `from 192.0.2.0/24`,
+/// `not-from ETHERNET`. What there may be several of stands behind commas.
+pub(crate) fn class(line: &str) -> Class {
+    fn list<T>(text: &str, read: impl Fn(&str) -> T) -> Vec<T> {
+        text.split(',').map(read).collect()
+    }
+    let number = |text: &str| text.parse().unwrap_or_else(|_| panic!("{text} in {line:?}"));
+    let address = |text: &str| text.parse::<IpAddr>().unwrap_or_else(|_| panic!("{text} in {line:?}"));
+    let mut words = line.split_whitespace();
+    let mut next = |what: &str| words.next().unwrap_or_else(|| panic!("no {what} in {line:?}"));
+    let mark = next("mark").parse().unwrap_or_else(|_| panic!("what mark has {line:?}?"));
+    let addresses = list(next("address"), address);
+    let (protocol, ports, interface, sources, macs) = (None, Vec::new(), None, Vec::new(), Vec::new());
+    let mut class = Class { mark, addresses, protocol, ports, interface, sources, not_source_macs: macs };
+    while let Some(word) = words.next() {
+        let mut value = || words.next().unwrap_or_else(|| panic!("what {word} in {line:?}?"));
+        match word {
+            "tcp" => class.protocol = Some(Protocol::Tcp),
+            "udp" => class.protocol = Some(Protocol::Udp),
+            "sctp" => class.protocol = Some(Protocol::Sctp),
+            "ports" => {
+                class.ports = list(value(), |range| {
+                    let (first, last) = range.split_once('-').unwrap_or((range, range));
+                    Ports { first: number(first), last: number(last) }
+                });
+            }
+            "interface" => class.interface = Some(value().to_owned()),
+            "from" => {
+                class.sources = list(value(), |prefix| {
+                    let (network, length) = prefix.split_once('/').unwrap_or((prefix, "128"));
+                    Prefix::of(address(network), number(length) as u8)
+                });
+            }
+            "not-from" => class.not_source_macs = list(value(), ethernet),
+            _ => panic!("{word} in {line:?} is no word for a class"),
+        }
+    }
+    class
 }
 
 /// An address, then any of `at ETHERNET` (else it is not resolved), `interface N` (else 1), `weight N`

@@ -13,7 +13,7 @@ use lb_user::plan::{Health, WantedDestination};
 /// The path that a real server has unless it is told another one: IP bytes.
 pub(crate) const MTU: u32 = 1_500;
 
-/// What a service is known by.
+/// What a service is known by. One by mark has it for an address, as in the tables, and protocol and port 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub(crate) protocol: u8,

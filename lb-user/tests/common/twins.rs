@@ -82,6 +82,7 @@ impl Twins {
         let (host, kernel) = (self.host.held().unwrap(), self.kernel.held().unwrap());
         assert_eq!(host.services, kernel.services, "services that are held");
         assert_eq!(host.destinations, kernel.destinations, "destinations that are held");
+        assert_eq!(host.addresses, kernel.addresses, "addresses that are held, and their rules");
         assert_eq!(
             (&host.peers, &host.interfaces),
             (&kernel.peers, &kernel.interfaces),

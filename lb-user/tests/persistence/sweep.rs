@@ -2,7 +2,8 @@
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use lb_common::wire::{
-    EMPTY, LINE_SLOTS, Options, Persistence, Place, Settings, State, Template, Timeouts, entry_destination,
+    EMPTY, Family, LINE_SLOTS, Options, Persistence, Place, Settings, State, Template, Timeouts,
+    entry_destination,
 };
 use lb_user::dataplane::{Dataplane as _, KernelDataplane, Sizes, Sweep};
 use lb_user::model::{Netmask, Scheduler};
@@ -25,7 +26,7 @@ fn kernel(templates: u32) -> KernelDataplane {
 }
 
 fn persistence() -> Persistence {
-    Persistence::new(TIMEOUT, Netmask::whole(SERVICE).bytes(), fast_clock())
+    Persistence::new(TIMEOUT, Netmask::whole(Family::V4).bytes(), fast_clock())
 }
 
 fn send(kernel: &KernelDataplane, client: u32, port: u16, flags: u8) -> u8 {

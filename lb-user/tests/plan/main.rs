@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod classes;
 mod rings;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lb_common::sched::Shape;
 use lb_common::wire::{
@@ -49,6 +50,7 @@ fn server(service: u8, host: u8, weight: u32, health: Health, is_resolved: bool)
 fn wanted(services: Vec<WantedService>) -> Wanted {
     Wanted {
         services,
+        rules: BTreeMap::new(),
         peers: BTreeSet::new(),
         interfaces: BTreeSet::from([3]),
         timeouts: Timeouts::new(900, 120, 300, Clock::new(250)),
@@ -61,7 +63,15 @@ fn rr(service: u8, destinations: Vec<WantedDestination>) -> WantedService {
 }
 
 fn tables() -> MemoryDataplane {
-    let sizes = TableSizes { flows: 1024, services: 8, destinations: 64, ring_slots: 4096, templates: 1_024 };
+    let sizes = TableSizes {
+        flows: 1024,
+        services: 8,
+        class_addresses: 8,
+        class_rules: 16,
+        destinations: 64,
+        ring_slots: 4096,
+        templates: 1_024,
+    };
     MemoryDataplane::new(
         Sizes::of(&sizes, 1, [1; 6], Timeouts::new(900, 120, 300, Clock::new(250)), Clock::new(250))
             .settings(),
@@ -72,15 +82,19 @@ fn tables() -> MemoryDataplane {
 fn bring(dataplane: &mut MemoryDataplane, wanted: &Wanted) -> Vec<Change> {
     let held = dataplane.held().unwrap();
     let changes = plan(&held, wanted, |service| dataplane.picks(service)).unwrap();
+    let rules = held.addresses.iter().map(|(key, address)| (*key, address.rules.clone())).collect();
     let mut followed = held;
     for change in &changes {
         dataplane.apply(change).unwrap();
         every_key_leads_to_destinations(&dataplane.held().unwrap());
+        classes::every_address_has_its_old_rules_or_its_new_ones(dataplane, &rules, wanted);
     }
     followed.follow(&changes);
     let held = dataplane.held().unwrap();
     assert_eq!(followed.services, held.services);
     assert_eq!(followed.destinations, held.destinations);
+    assert_eq!(followed.addresses, held.addresses);
+    assert_eq!(followed.settings, held.settings);
     changes
 }
 
@@ -227,7 +241,8 @@ fn any_wanted() -> impl Strategy<Value = Wanted> {
     let servers = proptest::collection::btree_map(11..19_u8, (0..5_u32, health(), any::<bool>()), 0..6);
     let how = (prop::sample::select(&Scheduler::ALL[..]), any::<[bool; 2]>());
     let services = proptest::collection::btree_map(1..6_u8, (how, servers), 0..5);
-    services.prop_map(|services| {
+    let marks = proptest::collection::btree_set(1..4_u32, 0..3);
+    (services, marks, classes::any_rules()).prop_map(|(services, marks, rules)| {
         let services = services.into_iter().map(|(service, ((scheduler, [port, fallback]), servers))| {
             let servers = servers.into_iter().map(|(host, (weight, health, is_resolved))| {
                 server(service, host, weight, health, is_resolved)
@@ -238,7 +253,9 @@ fn any_wanted() -> impl Strategy<Value = Wanted> {
                 ..WantedService::new(key(service), scheduler, servers.collect())
             }
         });
-        wanted(services.collect())
+        let marked = marks.into_iter().map(classes::marked);
+        let rules: Vec<_> = rules.iter().map(|(address, rules)| (*address, rules.as_slice())).collect();
+        classes::with_rules(wanted(services.chain(marked).collect()), &rules)
     })
 }
 

@@ -7,9 +7,9 @@ use std::{
 
 use super::parse;
 use crate::model::{
-    AddressOwner, Check, CheckKind, Connections, Director, ForwardMethod, Model, Netmask, Peer, Persistence,
-    Protocol, RealServer, RingSize, Scheduler, SchedulerFlags, ServiceId, TableSizes, Timeouts, Tunnel,
-    VirtualService, XdpMode,
+    AddressOwner, Check, CheckKind, Class, Connections, Director, Family, ForwardMethod, Model, Netmask,
+    Peer, Persistence, Ports, Prefix, Protocol, RealServer, RingSize, Scheduler, SchedulerFlags, ServiceId,
+    TableSizes, Timeouts, Tunnel, VirtualService, XdpMode,
 };
 
 #[test]
@@ -24,9 +24,10 @@ fn the_example_is_this_model() {
     };
     let model = Model {
         director: director(),
+        classes: vec![class()],
         services: vec![
             VirtualService {
-                id: ServiceId { protocol: Protocol::Tcp, address: address("10.0.0.50"), port: 80 },
+                id: ServiceId::Address { protocol: Protocol::Tcp, address: address("10.0.0.50"), port: 80 },
                 scheduler: Scheduler::Wrr,
                 scheduler_flags: SchedulerFlags::default(),
                 ring_size: RingSize::default(),
@@ -57,7 +58,7 @@ fn the_example_is_this_model() {
                 ],
             },
             VirtualService {
-                id: ServiceId { protocol: Protocol::Tcp, address: address("10.0.0.50"), port: 443 },
+                id: ServiceId::Address { protocol: Protocol::Tcp, address: address("10.0.0.50"), port: 443 },
                 scheduler: Scheduler::Mh,
                 scheduler_flags: SchedulerFlags { port: true, fallback: true },
                 ring_size: RingSize::new(4_093).unwrap(),
@@ -70,7 +71,7 @@ fn the_example_is_this_model() {
                 }],
             },
             VirtualService {
-                id: ServiceId { protocol: Protocol::Tcp, address: address("10.0.0.50"), port: 22 },
+                id: ServiceId::Address { protocol: Protocol::Tcp, address: address("10.0.0.50"), port: 22 },
                 scheduler: Scheduler::Rr,
                 scheduler_flags: SchedulerFlags::default(),
                 ring_size: RingSize::default(),
@@ -83,7 +84,17 @@ fn the_example_is_this_model() {
                 }],
             },
             VirtualService {
-                id: ServiceId { protocol: Protocol::Udp, address: address("fd00::50"), port: 53 },
+                id: ServiceId::Mark { mark: 7, family: Family::V4 },
+                scheduler: Scheduler::Rr,
+                scheduler_flags: SchedulerFlags::default(),
+                ring_size: RingSize::default(),
+                one_packet: false,
+                persistence: None,
+                check: Some(Check::new(CheckKind::Tcp { port: Some(80) })),
+                real_servers: vec![real_server("10.0.0.13", 0)],
+            },
+            VirtualService {
+                id: ServiceId::Address { protocol: Protocol::Udp, address: address("fd00::50"), port: 53 },
                 scheduler: Scheduler::Rr,
                 scheduler_flags: SchedulerFlags::default(),
                 ring_size: RingSize::default(),
@@ -98,6 +109,18 @@ fn the_example_is_this_model() {
         ],
     };
     assert_eq!(parse("example.toml", include_str!("../example.toml")).unwrap(), model);
+}
+
+fn class() -> Class {
+    Class {
+        mark: 7,
+        addresses: vec![address("10.0.0.50"), address("10.0.0.51")],
+        protocol: Some(Protocol::Tcp),
+        ports: [(80, 80), (443, 443), (8_000, 8_100)].map(|(first, last)| Ports { first, last }).to_vec(),
+        interface: Some("eth0".to_owned()),
+        sources: vec![Prefix { address: address("192.0.2.0"), length: 24 }],
+        not_source_macs: vec![[2, 0, 0, 0, 0, 0x13]],
+    }
 }
 
 #[test]
@@ -137,6 +160,8 @@ fn director() -> Director {
             services: 1_024,
             destinations: 16_384,
             ring_slots: 1_048_576,
+            class_addresses: 4_096,
+            class_rules: 4_096,
             templates: 65_536,
         },
     }

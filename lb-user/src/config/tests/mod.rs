@@ -1,6 +1,7 @@
 //! One line for everything that can be wrong, and the model of the example.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod class;
 mod director;
 mod example;
 mod persistence;

@@ -17,15 +17,8 @@ fn a_service_has_a_unicast_address_and_a_port() {
             "[fe80::1%3]:80",
             "\"[fe80::1%3]:80\" is not an address with a port, such as 10.0.0.50:80 or [fd00::50]:80 (names are not looked up)",
         ),
-        (
-            "10.0.0.50",
-            "\"10.0.0.50\" has no port: services on all ports are not supported yet, name one, 1 to 65535",
-        ),
-        (
-            "[fd00::50]",
-            "\"[fd00::50]\" has no port: services on all ports are not supported yet, name one, 1 to 65535",
-        ),
-        ("10.0.0.50:0", "port 0: services on all ports are not supported yet, name one, 1 to 65535"),
+        ("10.0.0.50", "\"10.0.0.50\" has no port: name one, or port 0 for all that no other service has"),
+        ("[fd00::50]", "\"[fd00::50]\" has no port: name one, or port 0 for all that no other service has"),
         ("224.0.0.1:80", "224.0.0.1 is a multicast address: a unicast address is needed"),
         ("[ff02::1]:80", "ff02::1 is a multicast address: a unicast address is needed"),
         ("0.0.0.0:80", "0.0.0.0 is the unspecified address: a unicast address is needed"),

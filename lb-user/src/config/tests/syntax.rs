@@ -37,13 +37,13 @@ fn an_unknown_key_is_told_what_it_was_meant_to_be() {
     check_service(
         "fwmark",
         "1",
-        "fwmark: unknown key; known here: protocol, address, scheduler, scheduler_flags, ring_size, one_packet, persistent, netmask, check, real_server",
+        "fwmark: unknown key; known here: protocol, address, mark, family, scheduler, scheduler_flags, ring_size, one_packet, persistent, netmask, check, real_server",
     );
     check_real_server("weights = 5", "weights: unknown key; did you mean `weight`?");
     check(
         "[tables]\n'a\"b' = 1\n",
         &[
-            "lb.toml:2: tables.\"a\\\"b\": unknown key; known here: flows, services, destinations, ring_slots, templates",
+            "lb.toml:2: tables.\"a\\\"b\": unknown key; known here: flows, services, destinations, ring_slots, templates, class_addresses, class_rules",
         ],
     );
 }
@@ -52,8 +52,9 @@ fn an_unknown_key_is_told_what_it_was_meant_to_be() {
 fn a_missing_key_is_named() {
     check(
         "\n[[virtual_service]]\n",
-        &["lb.toml:2: virtual_service[0].protocol: missing: this key is required"],
+        &["lb.toml:2: virtual_service[0].scheduler: missing: this key is required"],
     );
+    check("[[class]]\nmark = 7\n", &["lb.toml:1: class[0].address: missing: this key is required"]);
     let text = format!("{}\nreal_server = [{{ address = '10.0.0.11' }}, {{}}]", SERVICE.join("\n"));
     check(&text, &["lb.toml:5: virtual_service[0].real_server[1].address: missing: this key is required"]);
 }

@@ -107,12 +107,12 @@ fn services(scheduler: &str, services: &[&[u32]]) -> String {
 #[test]
 fn all_errors_are_reported_in_the_order_of_the_file() {
     check(
-        "[[virtual_service]]\nscheduler = 'twos'\naddress = '10.0.0.50:0'\nprotocol = 'tcp'\n[director]\nmetrics = 'x'\n",
+        "[[virtual_service]]\nscheduler = 'twos'\naddress = '10.0.0.50'\nprotocol = 'tcp'\n[director]\nmetrics = 'x'\n",
         &[
             "lb.toml:2: virtual_service[0].scheduler: \
              scheduler \"twos\" is not supported yet; there is: \"rr\", \"wrr\", \"lc\", \"wlc\", \"sed\", \"nq\", \"fo\", \"ovf\", \"sh\", \"dh\", \"mh\", \"maglev\"",
             "lb.toml:3: virtual_service[0].address: \
-             port 0: services on all ports are not supported yet, name one, 1 to 65535",
+             \"10.0.0.50\" has no port: name one, or port 0 for all that no other service has",
             "lb.toml:6: director.metrics: \"x\" is not an address with a port, \
              such as 10.0.0.50:80 or [fd00::50]:80 (names are not looked up)",
         ],

@@ -44,7 +44,7 @@ pub(super) fn director(raw: &RawDirector, tables: &RawTables, report: &mut Repor
 }
 
 /// A list that names nothing twice.
-fn distinct<T: Clone + Eq + Hash>(
+pub(super) fn distinct<T: Clone + Eq + Hash>(
     list: &[Spanned<String>],
     what: impl Display,
     read: impl Fn(&str) -> Result<T, Problem>,
@@ -95,6 +95,8 @@ fn table_sizes(raw: &RawTables, report: &mut Report<'_>) -> TableSizes {
         flows: size(raw.flows.as_ref(), defaults.flows, 1 << 10..=15_000_000),
         services: size(raw.services.as_ref(), defaults.services, 1..=1 << 16),
         destinations: size(raw.destinations.as_ref(), defaults.destinations, 1..=DESTINATION_MAX),
+        class_addresses: size(raw.class_addresses.as_ref(), defaults.class_addresses, 1..=1 << 16),
+        class_rules: size(raw.class_rules.as_ref(), defaults.class_rules, 1..=1 << 20),
         ring_slots: size(raw.ring_slots.as_ref(), defaults.ring_slots, 1..=1 << 26),
         templates: size(raw.templates.as_ref(), defaults.templates, 1 << 10..=15_000_000),
     }

@@ -3,6 +3,7 @@
 //! Every error is collected. A value that was refused is left out or replaced by its default, so that
 //! the others are still judged; the model is then thrown away.
 
+mod class;
 mod director;
 mod persistence;
 mod real_server;
@@ -24,9 +25,11 @@ use crate::model::Model;
 pub(super) fn model(raw: &Raw, source: &Source<'_>) -> Result<Model, Errors> {
     let mut report = Report { source, errors: Vec::new() };
     let director = director::director(&raw.director, &raw.tables, &mut report);
-    let services = service::services(&raw.virtual_service, &mut report);
+    let classes = class::classes(&raw.class, &mut report);
+    let services = service::services(&raw.virtual_service, &classes, &mut report);
     if report.errors.is_empty() {
-        let model = Model { director, services };
+        let model = Model { director, classes, services };
+        class::check(&model, raw, &mut report);
         room::check(&model, raw, &mut report);
         if report.errors.is_empty() {
             return Ok(model);
@@ -44,6 +47,11 @@ struct Report<'a> {
 impl Report<'_> {
     fn refuse<T>(&mut self, at: &Spanned<T>, problem: Problem) {
         self.errors.push(self.source.error(at.span().start, problem));
+    }
+
+    /// That the table at `at` lacks a key.
+    fn miss<T>(&mut self, at: &Spanned<T>, key: &str, problem: Problem) {
+        self.errors.push(self.source.error_in(at.span().start, key, problem));
     }
 
     /// What `read` makes of a value; `None` where it was refused.

@@ -1,9 +1,6 @@
 //! `persistent` and `netmask` of a service: for how long its clients are remembered, and who counts as one.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::{net::Ipv4Addr, time::Duration};
 
 use super::Report;
 use crate::{
@@ -12,17 +9,17 @@ use crate::{
         error::Problem,
         raw::{RawNetmask, RawPersistent, RawVirtualService},
     },
-    model::{Netmask, Persistence},
+    model::{Family, Netmask, Persistence},
 };
 
 /// ipvsadm(8), `--persistent`: seconds, and no more than 31 days.
 const TIMEOUT: Limits =
     Limits { range: Duration::from_secs(1)..=Duration::from_secs(31 * 86_400), told: "1 s to 31 days" };
 
-/// `address` is the service's.
+/// `family` is the service's.
 pub(super) fn persistence(
     raw: &RawVirtualService,
-    address: IpAddr,
+    family: Family,
     report: &mut Report<'_>,
 ) -> Option<Persistence> {
     let timeout = raw.persistent.as_ref().and_then(|at| match at.get_ref() {
@@ -37,8 +34,8 @@ pub(super) fn persistence(
             }
         },
     });
-    let whole = Netmask::whole(address);
-    let mask = report.accept_or(raw.netmask.as_ref(), whole, |raw| netmask(raw, address));
+    let whole = Netmask::whole(family);
+    let mask = report.accept_or(raw.netmask.as_ref(), whole, |raw| netmask(raw, family));
     if let (None, Some(at)) = (timeout, &raw.netmask) {
         report.refuse(at, Problem::NetmaskAlone);
     }
@@ -49,19 +46,19 @@ pub(super) fn persistence(
     Some(Persistence { timeout, netmask: mask })
 }
 
-fn netmask(raw: &RawNetmask, address: IpAddr) -> Result<Netmask, Problem> {
-    match (raw, address) {
-        (RawNetmask::Bits(bits), IpAddr::V4(_)) => {
+fn netmask(raw: &RawNetmask, family: Family) -> Result<Netmask, Problem> {
+    match (raw, family) {
+        (RawNetmask::Bits(bits), Family::V4) => {
             let bits = within(*bits, 32)?;
             Ok(Netmask::V4(Ipv4Addr::from_bits(u32::MAX << (32 - bits))))
         }
-        (RawNetmask::Bits(bits), IpAddr::V6(_)) => Ok(Netmask::V6(within(*bits, 128)?)),
-        (RawNetmask::Text(text), IpAddr::V4(_)) => match text.parse::<Ipv4Addr>() {
+        (RawNetmask::Bits(bits), Family::V6) => Ok(Netmask::V6(within(*bits, 128)?)),
+        (RawNetmask::Text(text), Family::V4) => match text.parse::<Ipv4Addr>() {
             Ok(Ipv4Addr::UNSPECIFIED) => Err(Problem::NetmaskBits { value: 0, max: 32 }),
             Ok(mask) => Ok(Netmask::V4(mask)),
             Err(_) => Err(Problem::NotANetmask(text.clone())),
         },
-        (RawNetmask::Text(text), IpAddr::V6(_)) => Err(Problem::NotAPrefixLength(text.clone())),
+        (RawNetmask::Text(text), Family::V6) => Err(Problem::NotAPrefixLength(text.clone())),
     }
 }
 

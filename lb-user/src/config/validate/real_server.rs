@@ -1,7 +1,7 @@
 //! `[[virtual_service.real_server]]`: the real servers of one service.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     net::{IpAddr, SocketAddr},
 };
 
@@ -15,15 +15,16 @@ use crate::{
         raw::{RawRealServer, RawTunnel},
         words::{FORWARD_METHOD, TUNNEL_TYPE, TunnelType},
     },
-    model::{ForwardMethod, Protocol, RealServer, ServiceId, Tunnel, WEIGHT_MAX},
+    model::{ForwardMethod, Protocol, RealServer, ServiceId, Tunnel, WEIGHT_MAX, family_of},
 };
 
 const NAME_MAX: usize = 64;
 
-/// The real servers of `service`.
+/// The real servers of `service`, which is for these addresses.
 pub(super) fn real_servers(
     raw: &[Spanned<RawRealServer>],
     service: ServiceId,
+    own_addresses: &BTreeSet<IpAddr>,
     report: &mut Report<'_>,
 ) -> Vec<RealServer> {
     let mut addresses = HashMap::new();
@@ -31,7 +32,7 @@ pub(super) fn real_servers(
     let mut real_servers = Vec::new();
     for at in raw {
         let raw = at.get_ref();
-        let Some(real_server) = real_server(raw, service, report) else { continue };
+        let Some(real_server) = real_server(raw, service, own_addresses, report) else { continue };
         let key = (real_server.address, real_server.port);
         if let Some(first) = addresses.insert(key, &raw.address) {
             let what = format!("real server {} of {service}", SocketAddr::from(key));
@@ -48,7 +49,12 @@ pub(super) fn real_servers(
     real_servers
 }
 
-fn real_server(raw: &RawRealServer, service: ServiceId, report: &mut Report<'_>) -> Option<RealServer> {
+fn real_server(
+    raw: &RawRealServer,
+    service: ServiceId,
+    own_addresses: &BTreeSet<IpAddr>,
+    report: &mut Report<'_>,
+) -> Option<RealServer> {
     let name = report.accept_or(raw.name.as_ref(), None, |text| name(text).map(Some));
     let weight = report.accept_or(raw.weight.as_ref(), 1, |&value| weight(value));
     let forward = match &raw.forward {
@@ -68,9 +74,11 @@ fn real_server(raw: &RawRealServer, service: ServiceId, report: &mut Report<'_>)
     };
     let (address, port) = report.accept(&raw.address, |text| {
         let (address, port) = address::real_server(text)?;
-        Ok((suitable(address, forward, service)?, own_port(port, forward, service.port)?))
+        Ok((suitable(address, forward, service, own_addresses)?, own_port(port, forward, service)?))
     })?;
-    if let (Some(at), ForwardMethod::Masquerade, Protocol::Sctp) = (&raw.forward, forward, service.protocol) {
+    if let (Some(at), ForwardMethod::Masquerade, ServiceId::Address { protocol: Protocol::Sctp, .. }) =
+        (&raw.forward, forward, service)
+    {
         report.refuse(at, Problem::MasqueradedSctp);
     }
     match (&raw.interface, forward) {
@@ -130,26 +138,35 @@ fn weight(value: i64) -> Result<u32, Problem> {
 }
 
 /// An address that can serve `service` by this method.
-fn suitable(address: IpAddr, forward: ForwardMethod, service: ServiceId) -> Result<IpAddr, Problem> {
+fn suitable(
+    address: IpAddr,
+    forward: ForwardMethod,
+    service: ServiceId,
+    own_addresses: &BTreeSet<IpAddr>,
+) -> Result<IpAddr, Problem> {
     let loopback_here = forward == ForwardMethod::Local && address.is_loopback();
     if !loopback_here {
         address::unicast(address)?;
     }
     let by_tunnel = matches!(forward, ForwardMethod::Tunnel(_));
-    if address.is_ipv4() != service.address.is_ipv4() && !by_tunnel {
+    if family_of(address) != service.family() && !by_tunnel {
         return Err(Problem::Family { address, service });
     }
-    if address == service.address && forward != ForwardMethod::Local {
+    if own_addresses.contains(&address) && forward != ForwardMethod::Local {
         return Err(Problem::OwnAddress { address, forward: told(forward) });
     }
     Ok(address)
 }
 
-/// The real server's port, which only masquerading can make differ from the service's.
-fn own_port(port: Option<u16>, forward: ForwardMethod, service_port: u16) -> Result<u16, Problem> {
-    match port {
-        Some(port) if forward == ForwardMethod::Masquerade => Ok(port),
-        Some(port) if port != service_port => {
+/// The real server's port, which only masquerading can make differ from the service's. With a service by mark it also
+/// says what checks ask, whatever the method.
+fn own_port(port: Option<u16>, forward: ForwardMethod, service: ServiceId) -> Result<u16, Problem> {
+    let service_port = service.port();
+    match (port, service) {
+        (Some(port), _) if forward == ForwardMethod::Masquerade => Ok(port),
+        (Some(port), ServiceId::Mark { .. }) => Ok(port),
+        (Some(port), _) if service_port == 0 => Err(Problem::PortOfAllPorts { forward: told(forward), port }),
+        (Some(port), _) if port != service_port => {
             Err(Problem::PortDiffers { forward: told(forward), port, service_port })
         }
         _ => Ok(service_port),

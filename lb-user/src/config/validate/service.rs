@@ -1,6 +1,10 @@
 //! `[[virtual_service]]`: a service, its scheduler, its check. Its real servers are judged elsewhere.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    time::Duration,
+};
 
 use lb_common::director::COMPARED_MAX;
 use lb_common::sched::Shape;
@@ -14,11 +18,11 @@ use crate::{
         duration::{Limits, RawDuration},
         error::Problem,
         raw::{RawCheck, RawVirtualService},
-        words::{CHECK_TYPE, CheckType, PROTOCOL, SCHEDULER, SCHEDULER_FLAG, SchedulerFlag},
+        words::{CHECK_TYPE, CheckType, FAMILY, PROTOCOL, SCHEDULER, SCHEDULER_FLAG, SchedulerFlag},
     },
     model::{
-        Check, CheckKind, ForwardMethod, Protocol, REAL_SERVERS_MAX, RealServer, RingSize, Scheduler,
-        SchedulerFlags, ServiceId, VirtualService,
+        Check, CheckKind, Class, Family, ForwardMethod, Protocol, REAL_SERVERS_MAX, RealServer, RingSize,
+        Scheduler, SchedulerFlags, ServiceId, VirtualService,
     },
 };
 
@@ -27,37 +31,47 @@ const INTERVAL: Limits =
 const PROBE_TIMEOUT: Limits =
     Limits { range: Duration::from_millis(10)..=Duration::from_secs(86_400), told: "10 ms to the interval" };
 
-pub(super) fn services(raw: &[Spanned<RawVirtualService>], report: &mut Report<'_>) -> Vec<VirtualService> {
-    let mut addresses = HashMap::new();
+pub(super) fn services(
+    raw: &[Spanned<RawVirtualService>],
+    classes: &[Class],
+    report: &mut Report<'_>,
+) -> Vec<VirtualService> {
+    let mut offsets = HashMap::new();
     let mut services = Vec::new();
     for at in raw {
-        let Some(service) = service(at, report) else { continue };
-        let address = &at.get_ref().address;
-        if let Some(first) = addresses.insert(service.id, address) {
-            report.refuse(
-                address,
-                Problem::Duplicate { what: service.id.to_string(), line: report.line(first) },
-            );
+        let Some(service) = service(at, classes, report) else { continue };
+        let RawVirtualService { address, mark, .. } = at.get_ref();
+        // What names it.
+        let offset = match (mark, address) {
+            (Some(mark), _) => mark.span().start,
+            (None, Some(address)) => address.span().start,
+            (None, None) => at.span().start,
+        };
+        if let Some(first) = offsets.insert(service.id, offset) {
+            let (what, line) = (service.id.to_string(), report.source.line(first));
+            report.errors.push(report.source.error(offset, Problem::Duplicate { what, line }));
         }
         services.push(service);
     }
     services
 }
 
-fn service(at: &Spanned<RawVirtualService>, report: &mut Report<'_>) -> Option<VirtualService> {
+fn service(
+    at: &Spanned<RawVirtualService>,
+    classes: &[Class],
+    report: &mut Report<'_>,
+) -> Option<VirtualService> {
     let raw = at.get_ref();
-    let protocol = report.accept(&raw.protocol, |word| PROTOCOL.read(word));
-    let address = report.accept(&raw.address, |text| address::service(text));
+    let id = id(at, report);
     let scheduler = report.accept(&raw.scheduler, |word| SCHEDULER.read(word));
     let scheduler_flags = scheduler_flags(&raw.scheduler_flags, scheduler, report);
     let ring_size = ring_size(raw.ring_size.as_ref(), scheduler, report);
-    let check = raw.check.as_ref().and_then(|raw| check(raw, report));
-    let (protocol, (address, port)) = (protocol?, address?);
-    let id = ServiceId { protocol, address, port };
+    let check = raw.check.as_ref().and_then(|raw| check(raw.get_ref(), report));
+    let id = id?;
     if let (Some(raw), Some(Check { kind: CheckKind::Tcp { port: None }, .. })) = (&raw.check, &check)
-        && protocol == Protocol::Sctp
+        && matches!(id, ServiceId::Address { protocol: Protocol::Sctp, .. })
     {
-        report.refuse(&raw.kind, Problem::TcpCheckOfSctp);
+        report.refuse(&raw.get_ref().kind, Problem::TcpCheckOfSctp);
     }
 
     if let Some(one_more) = raw.real_server.get(REAL_SERVERS_MAX) {
@@ -68,9 +82,12 @@ fn service(at: &Spanned<RawVirtualService>, report: &mut Report<'_>) -> Option<V
     {
         report.refuse(one_more, Problem::TooManyToCompare { scheduler: scheduler.label() });
     }
-    let real_servers = real_servers(&raw.real_server, id, report);
+    let real_servers = real_servers(&raw.real_server, id, &own_addresses(id, classes), report);
+    if let (Some(check), Some(at)) = (check, &raw.check) {
+        check_has_ports(check, at, &real_servers, report);
+    }
     let one_packet = raw.one_packet.as_ref().is_some_and(|at| *at.get_ref());
-    if let Some(at) = raw.one_packet.as_ref().filter(|_| one_packet && protocol != Protocol::Udp) {
+    if let Some(at) = raw.one_packet.as_ref().filter(|_| one_packet && !may_be_udp(id)) {
         report.refuse(at, Problem::OnePacketOfTcp);
     }
     let is_masqueraded = |server: &RealServer| server.forward == ForwardMethod::Masquerade;
@@ -79,7 +96,7 @@ fn service(at: &Spanned<RawVirtualService>, report: &mut Report<'_>) -> Option<V
     {
         report.refuse(at, Problem::OnePacketMasqueraded);
     }
-    let persistence = persistence(raw, address, report);
+    let persistence = persistence(raw, id.family(), report);
     let scheduler = scheduler?;
     let service = VirtualService {
         id,
@@ -96,6 +113,60 @@ fn service(at: &Spanned<RawVirtualService>, report: &mut Report<'_>) -> Option<V
         report.refuse(at, Problem::RingTooLong { slots });
     }
     Some(service)
+}
+
+/// What the service is for: an address and port, or a mark.
+fn id(at: &Spanned<RawVirtualService>, report: &mut Report<'_>) -> Option<ServiceId> {
+    let raw = at.get_ref();
+    let protocol = raw.protocol.as_ref().map(|at| report.accept(at, |word| PROTOCOL.read(word)));
+    let address = raw.address.as_ref().map(|at| report.accept(at, |text| address::service(text)));
+    let family = raw.family.as_ref().map(|at| report.accept(at, |word| FAMILY.read(word)));
+    let Some(mark) = &raw.mark else {
+        if let Some(at) = &raw.family {
+            report.refuse(at, Problem::FamilyOfAddress);
+        }
+        for (key, is_there) in [("protocol", protocol.is_some()), ("address", address.is_some())] {
+            if !is_there {
+                report.miss(at, key, Problem::NoEndpoint);
+            }
+        }
+        let (protocol, (address, port)) = (protocol??, address??);
+        return Some(ServiceId::Address { protocol, address, port });
+    };
+    for (key, at) in [("`protocol`", &raw.protocol), ("`address`", &raw.address)] {
+        if let Some(at) = at {
+            report.refuse(at, Problem::NotOfMark(key));
+        }
+    }
+    let mark = report.accept(mark, |&mark| within(mark, &(1..=u32::MAX)))?;
+    let family = family.unwrap_or(Some(Family::V4))?;
+    Some(ServiceId::Mark { mark, family })
+}
+
+/// Addresses that no real server can have: packets would come back.
+fn own_addresses(id: ServiceId, classes: &[Class]) -> BTreeSet<IpAddr> {
+    let is_marked = |class: &Class, address| ServiceId::of_mark(class.mark, address) == id;
+    let of_classes = classes
+        .iter()
+        .flat_map(|class| class.addresses.iter().copied().filter(|&address| is_marked(class, address)));
+    id.address().into_iter().chain(of_classes).collect()
+}
+
+const fn may_be_udp(id: ServiceId) -> bool {
+    matches!(id, ServiceId::Address { protocol: Protocol::Udp, .. } | ServiceId::Mark { .. })
+}
+
+/// A real server of a service on any port has none, unless it says so.
+fn check_has_ports(
+    check: Check,
+    at: &Spanned<RawCheck>,
+    real_servers: &[RealServer],
+    report: &mut Report<'_>,
+) {
+    let CheckKind::Tcp { port: None } = check.kind else { return };
+    if let Some(&RealServer { address, .. }) = real_servers.iter().find(|real_server| real_server.port == 0) {
+        report.miss(at, "port", Problem::CheckWithoutPort { address });
+    }
 }
 
 /// `scheduler`: `None` where it was refused, and then flags are not held against it.

@@ -24,7 +24,7 @@ fn model(service: &str, servers: &[(&str, ForwardMethod)]) -> Model {
         interface: None,
     });
     let service = VirtualService {
-        id: ServiceId { protocol: Protocol::Tcp, address: ip(service), port: 80 },
+        id: ServiceId::Address { protocol: Protocol::Tcp, address: ip(service), port: 80 },
         scheduler: Scheduler::Rr,
         scheduler_flags: SchedulerFlags::default(),
         ring_size: RingSize::default(),
@@ -33,7 +33,7 @@ fn model(service: &str, servers: &[(&str, ForwardMethod)]) -> Model {
         check: None,
         real_servers: real_servers.collect(),
     };
-    Model { director: Director::default(), services: vec![service] }
+    Model { director: Director::default(), classes: Vec::new(), services: vec![service] }
 }
 
 fn routed(from: Option<&str>, mtu: u32) -> Reach {
@@ -52,7 +52,7 @@ fn reach(all: &[(&str, Reach)]) -> BTreeMap<IpAddr, Reach> {
 }
 
 fn records(facts: &Facts, model: &Model) -> Vec<Destination> {
-    let wanted = facts.wanted(model, &BTreeSet::new());
+    let wanted = facts.wanted(model, &BTreeMap::new());
     wanted.services[0].destinations.iter().map(|wanted| wanted.destination).collect()
 }
 
@@ -83,7 +83,7 @@ fn a_tunnel_gets_its_record_and_its_interface() {
     );
     assert_eq!((tunnel.outer.family, tunnel.outer.inner), (Family::V4 as u8, Family::V6 as u8));
     assert_eq!((local.forward, local.outer.length), (FORWARD_LOCAL, 0), "as LVS does");
-    assert_eq!(facts.wanted(&model, &[3].into()).interfaces, [3, 7].into());
+    assert_eq!(facts.wanted(&model, &[("eth0".to_owned(), 3)].into()).interfaces, [3, 7].into());
 }
 
 #[test]

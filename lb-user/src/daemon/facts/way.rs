@@ -156,14 +156,6 @@ pub(super) fn narrowness(server: &RealServer, inner: Family, reach: &Reach) -> O
     })
 }
 
-/// The family of an address.
-pub(super) const fn family(address: IpAddr) -> Family {
-    match address {
-        IpAddr::V4(_) => Family::V4,
-        IpAddr::V6(_) => Family::V6,
-    }
-}
-
 fn next_hop(reach: &Reach) -> Option<NextHop<'_>> {
     Some(match reach {
         Reach::OnLink { interface, source, destination, mtu, from } => NextHop {
