@@ -3,6 +3,7 @@
 //! ```text
 //! direct_routing  who answers, in LVS's order
 //! tunnel          likewise behind routers, and what is too big is said to its sender
+//! classes         services by mark and on all ports, through reloads
 //! masquerade      under the real server's address and port, and back on the client's own line
 //! schedulers      whom each scheduler picks, as Linux did
 //! persistence     a client's requests reach one real server, until it is forgotten
@@ -18,6 +19,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod capture;
+mod classes;
 mod config;
 mod direct_routing;
 mod masquerade;
