@@ -34,6 +34,7 @@ pub fn run(_: Plan) -> anyhow::Result<Vec<Row>> {
         templates: 1 << 10,
         class_addresses: 1 << 10,
         class_rules: 1 << 10,
+        ..TableSizes::default()
     };
     let larger = [
         ("flow", TableSizes { flows: small.flows + MORE, ..small }),

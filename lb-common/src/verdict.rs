@@ -100,6 +100,10 @@ verdicts! {
     Drop {
         /// The service has no real server that could take a new connection. Answered by ICMP port unreachable.
         NoDestination = "no_destination",
+        /// Would open a flow from where the service lets none in.
+        Denied = "denied",
+        /// Would open a flow of a service that has opened as many as it may, on this CPU and for the moment.
+        Gated = "gated",
         /// The Ethernet address of the real server is not known.
         NoNeighbour = "no_neighbour",
         /// TTL or hop limit is used up. Answered by ICMP time exceeded.

@@ -22,9 +22,15 @@ mod flow_line;
 #[cfg(target_arch = "bpf")]
 mod functions;
 #[cfg(target_arch = "bpf")]
+mod guard;
+#[cfg(target_arch = "bpf")]
 mod leave;
 #[cfg(target_arch = "bpf")]
+mod load;
+#[cfg(target_arch = "bpf")]
 mod packet;
+#[cfg(target_arch = "bpf")]
+mod services;
 #[cfg(target_arch = "bpf")]
 mod tables;
 
@@ -34,11 +40,13 @@ mod entry {
 
     use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
     use lb_common::director::{
-        Decision, Step, Task, answer, choose, classify, forward, long_way, masquerade, open, short_way,
+        Decision, LOOKS_MAX, Step, Task, answer, begin_choice, classify, end_choice, forward, long_way,
+        masquerade, open, short_way,
     };
     use lb_common::net::Packet as _;
     use lb_common::verdict::{Action, Verdict};
 
+    use crate::functions::{LOOKS, director_looks};
     use crate::leave::{Next, is_debugged, leave_to, redirect, tell};
     use crate::packet::XdpPacket;
     use crate::tables::{KernelTables, jiffies};
@@ -84,15 +92,23 @@ mod entry {
         go_on(step, &context, &tables)
     }
 
-    /// Chooses a real server.
+    /// Chooses a real server, opens a connection, and goes on to the end, as [`director_open`] does.
     #[xdp]
     #[expect(clippy::needless_pass_by_value, reason = "the macro hands it over so")]
     fn director_choose(context: XdpContext) -> u32 {
         let Some(tables) = KernelTables::new() else {
             return xdp_action::XDP_PASS;
         };
-        let step = choose(&tables, tables.task());
-        go_on(step, &context, &tables)
+        begin_choice(&tables, tables.task());
+        for _ in 0..LOOKS_MAX.div_ceil(LOOKS) {
+            if director_looks() == 0 {
+                break;
+            }
+        }
+        match end_choice(&tables, tables.task()) {
+            Step::Open => opened(&context, &tables),
+            step => ended(&context, step),
+        }
     }
 
     /// Opens a connection, and goes on to the end.
@@ -105,16 +121,28 @@ mod entry {
         let Some(tables) = KernelTables::new() else {
             return xdp_action::XDP_PASS;
         };
-        match open(&tables, tables.task()) {
-            Step::Done(decision) => end(&context, decision),
-            Step::Answer => answered(&context),
+        opened(&context, &tables)
+    }
+
+    #[inline(always)]
+    fn opened(context: &XdpContext, tables: &KernelTables) -> u32 {
+        let step = open(tables, tables.task());
+        ended(context, step)
+    }
+
+    /// The rest of the way, within one program.
+    #[inline(always)]
+    fn ended(context: &XdpContext, step: Step) -> u32 {
+        match step {
+            Step::Done(decision) => end(context, decision),
+            Step::Answer => answered(context),
             // One after the other, not within: so their stacks don't add up.
             _ => {
-                let action = match forwarded(&context) {
-                    UNMASQUERADED => masqueraded(&context),
+                let action = match forwarded(context) {
+                    UNMASQUERADED => masqueraded(context),
                     action => action,
                 };
-                if action == UNANSWERED { answered(&context) } else { action }
+                if action == UNANSWERED { answered(context) } else { action }
             }
         }
     }

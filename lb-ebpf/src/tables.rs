@@ -1,12 +1,12 @@
-//! The kernel's maps, as `lb-common` reaches them. None of them is touched anywhere else.
+//! The kernel's maps, as `lb-common` reaches them. None is touched anywhere else, but those of `leave`, `load` and
+//! `guard`.
 //!
 //! Sizes are set by the daemon when it loads the object; what is written here is replaced.
 //! All arrays are mmapable: page-aligned, so that a record of 64 bytes is one cache line, and
 //! written by the daemon without a system call an element.
 
 use core::arch::asm;
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
-use core::ptr::{addr_of, addr_of_mut};
+use core::ptr::addr_of;
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
@@ -18,14 +18,15 @@ use lb_common::sched::Scheduler;
 use lb_common::verdict::{Action, Verdict};
 use lb_common::wire::{
     ADMISSION_WORDS, Connection, Counters, DESTINATION_DOWN, DESTINATION_REMOVED, Destination,
-    DestinationHead, Edit, Layout, Load, Options, Part, Persistence, Place, RING_CHUNK, RingSpan, Rule,
-    RuleSpan, Service, ServiceKey, Settings, Tick, VERDICT_NO_TEMPLATE, VERDICT_SPARE, VERDICT_STRIDE,
+    DestinationHead, Edit, Guard, Layout, Load, LocalityKey, Options, Part, Persistence, Place, RING_CHUNK,
+    RingSpan, Rule, RuleSpan, ServiceKey, Settings, Tick, VERDICT_NO_TEMPLATE, VERDICT_SPARE, VERDICT_STRIDE,
     peer_bit,
 };
 
 use crate::addresses;
 use crate::flow_line::{KernelLine, KernelRecord};
-use crate::functions::{director_enter_reply, director_insert};
+use crate::functions::{director_enter_reply, director_insert, director_take_out};
+use crate::{guard, load, services};
 
 /// See `lb_common::wire::Layout`. The daemon makes its one value as large as all parts together.
 #[map]
@@ -35,11 +36,7 @@ static PEERS: HashMap<u64, u32> = HashMap::with_max_entries(1024, 0);
 #[map]
 static SERVICE_INDEX: HashMap<ServiceKey, u32> = HashMap::with_max_entries(1, 0);
 #[map]
-static SERVICES: Array<Service> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
 static RINGS: Array<[u32; RING_CHUNK as usize]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-#[map]
-static LOADS: Array<Load> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// By [`Place::index`].
 #[map]
 static CONNECTIONS: Array<[u64; Connection::WORDS]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
@@ -250,38 +247,29 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn ring(&self, service: u32) -> RingSpan {
-        SERVICES.get_ptr(service).map_or(RingSpan { first: 0, slots: 0 }, |service| {
-            // SAFETY: the value lives as long as the map, and the word is written whole.
-            RingSpan::from_word(unsafe { addr_of!((*service).ring).read_volatile() })
-        })
+        services::ring(service)
     }
 
     #[inline(always)]
     fn scheduler(&self, service: u32) -> (Scheduler, u8) {
-        SERVICES.get_ptr(service).map_or((Scheduler::Rr, 0), |service| {
-            // SAFETY: the value lives as long as the map; a byte is written whole.
-            let (scheduler, flags) = unsafe {
-                (addr_of!((*service).scheduler).read_volatile(), addr_of!((*service).flags).read_volatile())
-            };
-            (Scheduler::from_number(scheduler).unwrap_or(Scheduler::Rr), flags)
-        })
+        services::scheduler(service)
     }
 
     #[inline(always)]
     fn persistence(&self, service: u32) -> Persistence {
-        SERVICES.get_ptr(service).map_or(Persistence::NONE, |service| {
-            // SAFETY: the value lives as long as the map. Half changed, it makes a template that nobody finds.
-            unsafe { addr_of!((*service).persistence).read_volatile() }
-        })
+        services::persistence(service)
+    }
+
+    #[inline(always)]
+    fn guard(&self, service: u32) -> Guard {
+        services::guard(service)
     }
 
     #[inline(always)]
     fn serves(&self, number: u32, service: u32) -> bool {
-        let Some(service) = SERVICES.get_ptr(service) else {
+        let Some(key) = services::key(service) else {
             return false;
         };
-        // SAFETY: the value lives as long as the map; a service's key is written before packets know it.
-        let key: [u64; 3] = unsafe { addr_of!((*service).key).cast::<[u64; 3]>().read_volatile() };
         self.destination(number).is_some_and(|destination| {
             let [a, b, c]: [u64; 3] = bytemuck::cast(destination.service);
             (a ^ key[0]) | (b ^ key[1]) | (c ^ key[2]) == 0
@@ -289,13 +277,33 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn source(&self, list: u32, is_v6: u32, address: [u64; 2]) -> u32 {
+        guard::source(list, is_v6, address)
+    }
+
+    #[inline(always)]
+    fn gate(&self, service: u32) -> u64 {
+        guard::gate(service)
+    }
+
+    #[inline(always)]
+    fn set_gate(&self, service: u32, word: u64) {
+        guard::set_gate(service, word);
+    }
+
+    #[inline(always)]
+    fn locality(&self, key: &LocalityKey) -> u32 {
+        guard::locality(key)
+    }
+
+    #[inline(always)]
+    fn set_locality(&self, key: &LocalityKey, number: u32) {
+        guard::set_locality(key, number, self.now);
+    }
+
+    #[inline(always)]
     fn pick(&self, service: u32) -> u64 {
-        SERVICES.get_ptr_mut(service).map_or(0, |service| {
-            // SAFETY: the value lives as long as the map.
-            let picks = unsafe { addr_of_mut!((*service).picks) };
-            // SAFETY: `picks` is an aligned word that is changed by atomic instructions only.
-            unsafe { atomic_xadd::<_, _, { AtomicOrdering::SeqCst }>(picks, 1_u64) }
-        })
+        services::pick(service)
     }
 
     #[inline(always)]
@@ -321,8 +329,7 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn load(&self, number: u32) -> Load {
-        // SAFETY: the value lives as long as the map, and its halves are written whole.
-        LOADS.get_ptr(number).map_or(Load { connections: [0; 2] }, |load| unsafe { load.read_volatile() })
+        load::read(number)
     }
 
     #[inline(always)]
@@ -344,6 +351,11 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn enter_reply(&self, _task: &mut Task, place: u32) -> u32 {
         director_enter_reply(place)
+    }
+
+    #[inline(always)]
+    fn take_out(&self, place: Place, entry: u64) {
+        director_take_out(place.0, entry);
     }
 
     #[inline(always)]
@@ -465,17 +477,13 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn add_load(&self, number: u32, activity: usize, by: i32) {
-        if let Some(load) = LOADS.get_ptr_mut(number) {
-            // SAFETY: the value lives as long as the map, and holds two numbers.
-            add(unsafe { addr_of_mut!((*load).connections).cast::<i32>().add(activity & 1) }, by);
-        }
+        load::add(number, activity, by);
     }
-}
 
-#[inline(always)]
-fn add(word: *mut i32, by: i32) {
-    // SAFETY: an aligned word of a map that outlives the program.
-    unsafe { atomic_xadd::<_, _, { AtomicOrdering::Relaxed }>(word, by) };
+    #[inline(always)]
+    fn move_load(&self, number: u32, before: usize, after: usize) {
+        load::shift(number, before, after);
+    }
 }
 
 /// An index, if it is less than `count`, so that the verifier knows it too.

@@ -7,25 +7,39 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
 pub use class::{Class, Ports, Prefix};
+pub use guard::Guard;
+use lb_common::director::COMPARED_MAX;
 pub use lb_common::sched::{RingSize, Scheduler};
 use lb_common::sched::{SH_SLOTS, wrr_slots};
 use lb_common::wire::Options;
 pub use lb_common::wire::{Family, Protocol};
+pub use persistence::{Netmask, Persistence};
 pub use service_id::{ServiceId, family_of};
 
 mod class;
+mod guard;
+mod persistence;
 mod service_id;
 
 /// The most real servers that one virtual service can have.
 pub const REAL_SERVERS_MAX: usize = 4_096;
 
+// Any scheduler can compare as many.
+const _: () = assert!(REAL_SERVERS_MAX <= COMPARED_MAX as usize);
+
 /// The highest weight of a real server, as upstream's ipvsadm(8) has it.
 pub const WEIGHT_MAX: u32 = 65_535;
+
+/// The highest number of new flows in a second that can be asked for.
+pub const NEW_FLOWS_MAX: u32 = 1_000_000_000;
+
+/// The highest threshold, as ipvsadm has it.
+pub const THRESHOLD_MAX: u32 = i32::MAX.cast_unsigned();
 
 /// Everything that an operator configures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -186,6 +200,11 @@ pub struct TableSizes {
     pub ring_slots: u32,
     /// Clients that persistent services remember, counted once for each service; 1,024 to 15,000,000.
     pub templates: u32,
+    /// Prefixes in the lists of all services, 1 to 1,048,576; see [`Guard::entries`]. A list that is replaced needs
+    /// its place twice for a moment. Each takes up to 200 bytes, and only while it is there.
+    pub sources: u32,
+    /// Service addresses that lblc remembers, 1 to 1,048,576. Each takes 80 bytes.
+    pub localities: u32,
 }
 
 impl Default for TableSizes {
@@ -198,6 +217,8 @@ impl Default for TableSizes {
             destinations: 16_384,
             ring_slots: 1_048_576,
             templates: 65_536,
+            sources: 16_384,
+            localities: 16_384,
         }
     }
 }
@@ -218,6 +239,8 @@ pub struct VirtualService {
     pub one_packet: bool,
     /// Whether a client's connections go to one real server; never with [`Self::one_packet`].
     pub persistence: Option<Persistence>,
+    /// Whose new connections it takes, and how many.
+    pub guard: Guard,
     /// How real servers are found to be up; `None`: they always are.
     pub check: Option<Check>,
     /// In the order of the file, at most [`REAL_SERVERS_MAX`]; no (address, port) twice.
@@ -225,6 +248,11 @@ pub struct VirtualService {
 }
 
 impl VirtualService {
+    /// Whether some of its real servers can be overloaded.
+    pub fn has_thresholds(&self) -> bool {
+        self.real_servers.iter().any(|real_server| real_server.thresholds.upper > 0)
+    }
+
     /// How many slots its ring needs while all real servers are up; 0: none can be picked.
     ///
     /// Without some of them it never needs more: the sum of weights falls and their greatest
@@ -235,12 +263,13 @@ impl VirtualService {
         let if_any = |any: bool, slots: u32| if any { u64::from(slots) } else { 0 };
         match self.scheduler {
             Scheduler::Wrr => wrr_slots(weights()),
-            Scheduler::Fo => eligible().min(1),
+            Scheduler::Fo if !self.has_thresholds() => eligible().min(1),
             // Who drains keeps its slots.
             Scheduler::Sh | Scheduler::Dh => if_any(!self.real_servers.is_empty(), SH_SLOTS),
             Scheduler::Mh => if_any(!self.real_servers.is_empty(), self.ring_size.slots()),
             Scheduler::Maglev => if_any(eligible() > 0, self.ring_size.slots()),
             Scheduler::Rr
+            | Scheduler::Fo
             | Scheduler::Lc
             | Scheduler::Wlc
             | Scheduler::Sed
@@ -262,52 +291,6 @@ pub struct SchedulerFlags {
     pub fallback: bool,
 }
 
-/// For how long a client is remembered, and who counts as one; ipvsadm(8), `--persistent` and `--netmask`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Persistence {
-    /// From a client's last new connection on, and at any rate while it has connections. Whole seconds, 1 s to
-    /// 31 days.
-    pub timeout: Duration,
-    /// Which bits of an address make a client.
-    pub netmask: Netmask,
-}
-
-impl Persistence {
-    /// What ipvsadm takes where it is told no other one. (Its manual page says 300 s; it is the program that counts,
-    /// ipvsadm 1.31.)
-    pub const TIMEOUT: Duration = Duration::from_secs(360);
-}
-
-/// The bits of a client's address that count, not none of them, of the family of the service's address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Netmask {
-    /// Those that are set; they need not be in a row.
-    V4(Ipv4Addr),
-    /// So many from the first on, 1 to 128.
-    V6(u8),
-}
-
-impl Netmask {
-    /// All bits: every address is a client of its own.
-    pub const fn whole(family: Family) -> Self {
-        match family {
-            Family::V4 => Self::V4(Ipv4Addr::BROADCAST),
-            Family::V6 => Self::V6(128),
-        }
-    }
-
-    /// The mask in the order of the wire, IPv4's in the first four bytes, the others zero.
-    pub fn bytes(self) -> [u8; 16] {
-        match self {
-            Self::V4(mask) => {
-                let [a, b, c, d] = mask.octets();
-                [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-            }
-            Self::V6(bits) => u128::MAX.unbounded_shl(128 - u32::from(bits.min(128))).to_be_bytes(),
-        }
-    }
-}
-
 /// A host that answers for a virtual service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RealServer {
@@ -321,11 +304,22 @@ pub struct RealServer {
     pub port: u16,
     /// 0 to [`WEIGHT_MAX`]. 0 drains: no new connections, the old ones stay.
     pub weight: u32,
+    /// How many connections it may have.
+    pub thresholds: Thresholds,
     /// How packets get there.
     pub forward: ForwardMethod,
     /// The interface that it is reached by; `None`: routes say. Never with [`ForwardMethod::Local`],
     /// always with a link-local address.
     pub interface: Option<String>,
+}
+
+/// When a real server is overloaded and gets nothing new; `ipvsadm -x` and `-y`. Active and inactive connections count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Thresholds {
+    /// At so many connections it is, 0 to [`THRESHOLD_MAX`]; 0: never.
+    pub upper: u32,
+    /// Below so many it is no longer, 0 to [`Self::upper`]; 0: below three quarters of that.
+    pub lower: u32,
 }
 
 /// How a packet gets from the director to a real server.
@@ -423,6 +417,7 @@ mod tests {
                 address: IpAddr::from([10, 0, 1, i as u8]),
                 port: 80,
                 weight,
+                thresholds: Thresholds::default(),
                 forward: ForwardMethod::DirectRouting,
                 interface: None,
             })
@@ -436,6 +431,7 @@ mod tests {
             ring_size: RingSize::default(),
             one_packet: false,
             persistence: None,
+            guard: Guard::default(),
             check: None,
             real_servers,
         }
@@ -463,7 +459,7 @@ mod tests {
     #[test]
     fn a_netmask_is_the_bits_that_count() {
         let bytes = |netmask: Netmask| u128::from_be_bytes(netmask.bytes());
-        assert_eq!(bytes(Netmask::V4(Ipv4Addr::new(255, 255, 0, 255))), 0xffff_00ff << 96);
+        assert_eq!(bytes(Netmask::V4(std::net::Ipv4Addr::new(255, 255, 0, 255))), 0xffff_00ff << 96);
         assert_eq!(bytes(Netmask::V6(1)), 1 << 127);
         assert_eq!(bytes(Netmask::V6(64)), u128::from(u64::MAX) << 64);
         assert_eq!(bytes(Netmask::V6(128)), u128::MAX);

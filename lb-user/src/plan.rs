@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytemuck::Zeroable as _;
 use lb_common::wire::{
     Admission, DESTINATION_DOWN, DESTINATION_PAIRED, DESTINATION_REMOVED, DESTINATION_REPLY, Destination,
-    DestinationHead, FORWARD_MASQUERADE, FORWARD_REPLY, Family, Options, Persistence, RingSpan, Rule,
-    SERVICE_FALLBACK, SERVICE_ONE_PACKET, SERVICE_PERSISTENT, SERVICE_PORT, Service, ServiceKey, Timeouts,
-    admission_bit_v4, admission_bit_v6,
+    DestinationHead, FORWARD_MASQUERADE, FORWARD_REPLY, Family, Options, Persistence, Prefix, RingSpan, Rule,
+    SERVICE_FALLBACK, SERVICE_GUARDED, SERVICE_ONE_PACKET, SERVICE_PERSISTENT, SERVICE_PORT,
+    SERVICE_THRESHOLDS, Service, ServiceKey, Timeouts, admission_bit_v4, admission_bit_v6,
 };
 
 use crate::dataplane::{Change, Held, HeldDestination};
@@ -19,6 +19,7 @@ use addresses::Addresses;
 use rings::{Rings, Server};
 
 mod addresses;
+mod lists;
 mod rings;
 
 /// What maglev's rings are made with. Directors that have the same one send a client to the same real server;
@@ -60,6 +61,10 @@ pub struct WantedService {
     pub ring_size: RingSize,
     /// What maglev's ring is made with; others don't ask.
     pub seed: [u64; 2],
+    /// How many flows each CPU may open in a tick; 0: any number.
+    pub new_flows: u32,
+    /// From where flows may be opened, and from where not. What is in none may, unless something else may.
+    pub sources: BTreeMap<Prefix, bool>,
     /// Its real servers.
     pub destinations: Vec<WantedDestination>,
 }
@@ -75,8 +80,15 @@ impl WantedService {
             persistence: Persistence::NONE,
             ring_size: RingSize::default(),
             seed: MAGLEV_SEED,
+            new_flows: 0,
+            sources: BTreeMap::new(),
             destinations,
         }
+    }
+
+    /// Whether some of its real servers can be overloaded.
+    fn has_thresholds(&self) -> bool {
+        self.destinations.iter().any(|wanted| wanted.destination.upper != 0)
     }
 }
 
@@ -121,12 +133,14 @@ pub fn plan(held: &Held, wanted: &Wanted, picks: impl Fn(u32) -> u64) -> Result<
     Ok(plan.finish(addresses))
 }
 
-/// The changes that give back destinations that were removed, and that no connection names: `is_named` asks.
+/// The changes that give back destinations that were removed, and that no connection names: `is_named` asks; and lists
+/// of sources that no service names any more.
 pub fn free(held: &Held, is_named: impl Fn(u32) -> bool) -> Vec<Change> {
     held.destinations
         .iter()
         .filter(|&(&number, held)| held.head.flags & DESTINATION_REMOVED != 0 && !is_named(number))
         .map(|(&number, _)| Change::FreeDestination(number))
+        .chain(lists::unnamed(held))
         .collect()
 }
 
@@ -150,6 +164,8 @@ struct Plan<'a> {
     kept_services: BTreeSet<ServiceKey>,
     /// Addresses of masqueraded real servers, [`ServiceKey::address_only`].
     sources: BTreeSet<ServiceKey>,
+    /// Prefixes that lists have, those of this plan included.
+    listed: usize,
     early: Vec<Change>,
     rings: Vec<Change>,
     late: Vec<Change>,
@@ -176,6 +192,7 @@ impl<'a> Plan<'a> {
             kept_numbers: BTreeSet::new(),
             kept_services: BTreeSet::new(),
             sources: BTreeSet::new(),
+            listed: held.lists.values().map(BTreeMap::len).sum(),
             early: Vec::new(),
             rings: Vec::new(),
             late: Vec::new(),
@@ -211,18 +228,21 @@ impl<'a> Plan<'a> {
         let rings = Rings::new(self.held, index, wanted, servers);
         let ring = rings.ring();
         let (scheduler, flags) = (wanted.scheduler.number(), flag_bits(wanted));
+        let (key, new_flows) = (wanted.key, wanted.new_flows);
         let Some(index) = index else {
             let index = self.free_index()?;
+            let list = self.list(index, &wanted.sources)?;
             let ring = self.write_ring(ring)?.to_word();
+            let persistence = wanted.persistence;
             let service = Service {
                 ring,
-                picks: 0,
-                key: wanted.key,
+                key,
                 scheduler,
                 flags,
-                reserved: [0; 22],
-                persistence: wanted.persistence,
-                reserved_end: [0; 40],
+                new_flows,
+                list,
+                persistence,
+                ..bytemuck::Zeroable::zeroed()
             };
             self.rings.push(Change::PutService { index, service });
             self.rings.push(Change::AddKey(wanted.key, index));
@@ -234,12 +254,16 @@ impl<'a> Plan<'a> {
             let persistence = wanted.persistence;
             self.rings.push(Change::SetPersistence { index, persistence });
         }
-        if held.ring == ring && held.scheduler == scheduler && held.flags == flags {
+        let list = self.list(index, &wanted.sources)?;
+        if held.list != list {
+            self.rings.push(Change::PublishList { index, list });
+        }
+        if (&held.ring, held.scheduler, held.flags, held.new_flows) == (&ring, scheduler, flags, new_flows) {
             return Ok(());
         }
         let picks = rings.resume(picks(index));
         let ring = self.write_ring(ring)?;
-        self.rings.push(Change::PublishRing { index, ring, picks, scheduler, flags });
+        self.rings.push(Change::PublishRing { index, ring, picks, scheduler, flags, new_flows });
         Ok(())
     }
 
@@ -359,12 +383,14 @@ const fn direction(destination: &Destination) -> u32 {
 }
 
 /// As in [`Service::flags`].
-const fn flag_bits(service: &WantedService) -> u8 {
+fn flag_bits(service: &WantedService) -> u8 {
     let SchedulerFlags { port, fallback } = service.flags;
     (if port { SERVICE_PORT } else { 0 })
         | (if fallback { SERVICE_FALLBACK } else { 0 })
         | (if service.one_packet { SERVICE_ONE_PACKET } else { 0 })
         | (if service.persistence.is_some() { SERVICE_PERSISTENT } else { 0 })
+        | (if service.has_thresholds() { SERVICE_THRESHOLDS } else { 0 })
+        | (if service.new_flows > 0 || !service.sources.is_empty() { SERVICE_GUARDED } else { 0 })
 }
 
 fn admission<'a>(keys: impl Iterator<Item = &'a ServiceKey>) -> Admission {

@@ -19,7 +19,7 @@ use lb_common::net::PacketBuffer;
 use lb_common::verdict::Verdict;
 use lb_common::wire::{Options, RULES_MAX, ServiceKey};
 use lb_user::dataplane::{Dataplane as _, MemoryDataplane};
-use lb_user::model::{Class, ForwardMethod, Ports, Prefix, Protocol, Scheduler, TableSizes};
+use lb_user::model::{Class, ForwardMethod, Ports, Prefix, Protocol, Scheduler, TableSizes, Thresholds};
 use lb_user::plan::{Health, Wanted, WantedService, plan};
 use proptest::collection::vec;
 use proptest::option;
@@ -192,6 +192,7 @@ fn wanted(classes: &[Class], services: &[Endpoint]) -> Wanted {
             forward: ForwardMethod::DirectRouting,
             port: None,
             mtu: MTU,
+            thresholds: Thresholds::default(),
             health: Health::Up,
         };
         WantedService::new(service.key(), Scheduler::Rr, vec![server.wanted(service)])

@@ -24,7 +24,7 @@ use lb_common::net::PacketBuffer;
 use lb_common::verdict::Verdict;
 use lb_common::wire::{EMPTY, LINE_SLOTS, Line, Load, Options, State, entry_destination, entry_tag};
 use lb_user::dataplane::{Dataplane, KernelDataplane, MemoryDataplane};
-use lb_user::model::{ForwardMethod, Scheduler, TableSizes};
+use lb_user::model::{ForwardMethod, Scheduler, TableSizes, Thresholds};
 use lb_user::plan::{Health, Wanted, WantedService, plan};
 
 use common::datagram::{ACK, Datagram, FIN, RST, SCTP, SYN, TCP, UDP};
@@ -312,6 +312,7 @@ fn configure(dataplane: &mut impl Dataplane) {
             ethernet: Some([2, 0, 0, 0, 1, number]),
             interface: 1,
             weight: 1,
+            thresholds: Thresholds::default(),
             forward: ForwardMethod::DirectRouting,
             port: None,
             mtu: MTU,

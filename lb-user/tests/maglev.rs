@@ -18,7 +18,7 @@ use aya::programs::{TestRun as _, TestRunOptions};
 use lb_common::sched::{Member, RingSize, maglev};
 use lb_common::wire::{Options, entry_destination};
 use lb_user::dataplane::{Dataplane as _, KernelDataplane};
-use lb_user::model::{ForwardMethod, Scheduler, TableSizes};
+use lb_user::model::{ForwardMethod, Scheduler, TableSizes, Thresholds};
 use lb_user::plan::{Health, MAGLEV_SEED, Wanted, WantedService, free, plan};
 
 use common::datagram::{ACK, Datagram, FIN, RST, SYN, TCP};
@@ -143,6 +143,7 @@ fn configure(kernel: &mut KernelDataplane, real_servers: &BTreeMap<u8, (u32, Hea
             forward: ForwardMethod::DirectRouting,
             port: None,
             mtu: MTU,
+            thresholds: Thresholds::default(),
             health,
         };
         real_server.wanted(&SERVICE)

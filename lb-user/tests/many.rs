@@ -1,5 +1,5 @@
-//! As many real servers in one service as a scheduler can compare, behind as many rules as an address can have:
-//! more than one run of a program looks at, and as many runs as a packet may pass.
+//! As many real servers in one service as a scheduler can compare, behind as many rules as an address can have: many
+//! more than one run of a program, or one call of a function, looks at.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common {
@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use lb_common::director::COMPARED_MAX;
 use lb_common::verdict::Verdict;
 use lb_common::wire::{Options, RULES_MAX};
-use lb_user::model::{Class, ForwardMethod, Ports, Scheduler, TableSizes};
+use lb_user::model::{Class, ForwardMethod, Ports, Scheduler, TableSizes, Thresholds};
 use lb_user::plan::{Health, Wanted, WantedService};
 
 use common::classes::{marked, rules};
@@ -65,6 +65,7 @@ fn service(endpoint: &Endpoint, scheduler: Scheduler, heavy: u16) -> WantedServi
             ethernet: Some([2, 0, 0, 0, high, low]),
             interface: 1,
             weight: if number == heavy { 2 } else { 1 },
+            thresholds: Thresholds::default(),
             forward: ForwardMethod::DirectRouting,
             port: None,
             mtu: MTU,
@@ -82,8 +83,8 @@ fn all_real_servers_are_compared_however_many() {
     let tables = TableSizes {
         flows: 1_024,
         services: 1,
-        destinations: 2_048,
-        ring_slots: 4_096,
+        destinations: 4_096,
+        ring_slots: 8_192,
         templates: 1,
         ..TableSizes::default()
     };

@@ -32,7 +32,7 @@ use lb_common::wire::{
     Clock, EMPTY, Family, LINE_SLOTS, Options, Persistence, Place, State, entry_destination, entry_tag,
 };
 use lb_user::dataplane::{Dataplane, MemoryDataplane, clock};
-use lb_user::model::{ForwardMethod, Netmask, Scheduler, TableSizes};
+use lb_user::model::{ForwardMethod, Netmask, Scheduler, TableSizes, Thresholds};
 use lb_user::plan::{Health, Wanted, WantedService, plan};
 
 use common::datagram::{ACK, Datagram, FIN, RST, SYN, TCP, UDP};
@@ -224,6 +224,7 @@ fn real_server(number: u8, weight: u32, health: Health) -> RealServer {
         weight,
         forward: ForwardMethod::DirectRouting,
         mtu: MTU,
+        thresholds: Thresholds::default(),
         health,
     }
 }

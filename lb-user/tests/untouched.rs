@@ -24,7 +24,7 @@ use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use lb_common::verdict::{Action, Verdict};
 use lb_common::wire::Options;
 use lb_user::dataplane::{Dataplane as _, KernelDataplane};
-use lb_user::model::{ForwardMethod, Scheduler, TableSizes};
+use lb_user::model::{ForwardMethod, Scheduler, TableSizes, Thresholds};
 use lb_user::plan::{Health, Wanted, WantedService, plan};
 
 use common::datagram::{DIRECTOR, ROUTER, TCP, UDP};
@@ -134,6 +134,7 @@ fn director() -> KernelDataplane {
             ethernet: Some([2, 0, 0, 0, 1, number]),
             interface: u32::from(number),
             weight: 1,
+            thresholds: Thresholds::default(),
             forward: ForwardMethod::DirectRouting,
             port: None,
             mtu: MTU,

@@ -56,19 +56,19 @@ fn count(tables: &impl Tables, task: &Task, verdict: Verdict) {
 #[inline(always)]
 fn is_within_limit(tables: &impl Tables) -> bool {
     let (word, now) = (tables.answers(), tables.now());
-    let (sent, allowed) = next_answer(word, now);
+    let (sent, allowed) = one_more(word, now, ANSWERS_MAX);
     tables.set_answers(sent);
     allowed
 }
 
-/// The word of a CPU's answers (the tick in the high half, how many in the low) after one more, and whether
-/// that is still allowed.
+/// The word of what a CPU counts within a tick (that in the high half, how many in the low) after one more, and
+/// whether that is still allowed.
 #[inline(always)]
-const fn next_answer(word: u64, now: Tick) -> (u64, bool) {
+pub(super) const fn one_more(word: u64, now: Tick, max: u32) -> (u64, bool) {
     let tick = now.number() as u64;
-    let sent = if word >> 32 == tick { word as u32 } else { 0 };
-    let allowed = sent < ANSWERS_MAX;
-    (tick << 32 | (sent + allowed as u32) as u64, allowed)
+    let count = if word >> 32 == tick { word as u32 } else { 0 };
+    let allowed = count < max;
+    (tick << 32 | (count + allowed as u32) as u64, allowed)
 }
 
 #[cfg(test)]
@@ -81,11 +81,11 @@ mod tests {
         let clock = Clock::new(250);
         let (mut word, mut sent) = (0, 0);
         for _ in 0..3 * ANSWERS_MAX {
-            let (next, allowed) = next_answer(word, clock.tick(1_000));
+            let (next, allowed) = one_more(word, clock.tick(1_000), ANSWERS_MAX);
             word = next;
             sent += u32::from(allowed);
         }
         assert_eq!(sent, ANSWERS_MAX);
-        assert!(next_answer(word, clock.tick(1_000 + 128)).1);
+        assert!(one_more(word, clock.tick(1_000 + 128), ANSWERS_MAX).1);
     }
 }

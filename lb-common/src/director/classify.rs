@@ -4,14 +4,15 @@
 //! gone through in order: that is read here, since it costs less than to leave the packet to the next.
 
 use super::answer::or_answer;
-use super::choose::next_in_ring;
+use super::choose::{next_in_ring, shape};
 use super::class;
 use super::fault::{fault, no_connection};
+use super::guard::guard;
 use super::persist;
 use super::{Step, Tables, Task};
 use crate::sched::Shape;
 use crate::verdict::{Action, Verdict};
-use crate::wire::{DESTINATION_KERNEL, Protocol, SERVICE_ONE_PACKET, SERVICE_PERSISTENT};
+use crate::wire::{DESTINATION_KERNEL, Protocol, SERVICE_GUARDED, SERVICE_ONE_PACKET, SERVICE_PERSISTENT};
 
 /// What a choice is for, in [`Task`]: a connection that is to be entered, or this packet alone.
 pub(super) const CONNECTION: u32 = 1;
@@ -38,6 +39,9 @@ fn begin<T: Tables>(tables: &T, task: &mut Task) -> Result<Step, Verdict> {
     }
     task.service = service;
     let (scheduler, flags) = tables.scheduler(service);
+    if flags & SERVICE_GUARDED != 0 {
+        guard(tables, service, task)?;
+    }
     // A service by mark may have TCP beside UDP, and of that one-packet scheduling has connections, as in IPVS.
     let is_one_packet = flags & SERVICE_ONE_PACKET != 0 && task.flow.transport == Protocol::Udp as u32;
     task.is_new = if is_one_packet { ONE_PACKET } else { CONNECTION };
@@ -49,7 +53,7 @@ fn begin<T: Tables>(tables: &T, task: &mut Task) -> Result<Step, Verdict> {
     if ring.slots == 0 {
         return Err(Verdict::NoDestination);
     }
-    if scheduler.shape() != Shape::Ring {
+    if shape(scheduler, flags) != Shape::Ring {
         return Ok(Step::Choose);
     }
     task.number = next_in_ring(tables, service, ring);

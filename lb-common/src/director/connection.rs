@@ -163,8 +163,7 @@ pub(super) fn change_state<T: Tables>(
 ) {
     let (before, after) = (State::activity(old), State::activity(new));
     if line.exchange_state(slot, old, new) && before != after {
-        tables.add_load(entry_destination(entry), before, -1);
-        tables.add_load(entry_destination(entry), after, 1);
+        tables.move_load(entry_destination(entry), before, after);
     }
 }
 
@@ -174,6 +173,15 @@ pub(super) fn remove<T: Tables>(tables: &T, found: &Found<T::Line>) {
     if found.line.exchange_entry(found.place.slot(), found.entry, BUSY) {
         give_up(tables, found.entry, take_state(found.line, found.place.slot(), State::None.at(Tick::ZERO)));
         found.line.exchange_entry(found.place.slot(), BUSY, EMPTY);
+    }
+}
+
+/// Takes an entry at a place away, if it is still this one.
+#[inline(always)]
+pub fn take_out<T: Tables>(tables: &T, place: Place, entry: u64) {
+    if let Some(line) = tables.line(place.line()) {
+        let state = line.state(place.slot());
+        remove(tables, &Found { now: tables.now(), line, place, entry, state });
     }
 }
 
@@ -256,7 +264,7 @@ fn enter<T: Tables>(
     // By compare-and-exchange, though nobody else writes a claimed slot: it is also the barrier that a
     // store is not, between our entry and what `settle` reads.
     line.exchange_entry(slot, BUSY, ours);
-    let settled = settle(tables, region, hash, now)?;
+    let settled = settle(tables, region, hash)?;
     if settled != ours && settled != EMPTY {
         return Some(Entered { number: entry_destination(settled), place: 0 });
     }
@@ -271,7 +279,7 @@ fn enter<T: Tables>(
 /// Of any two CPUs at least one sees the other's entry here, whichever stands first, so each takes
 /// away all others and not only its own. Returns the entry that stays, or [`EMPTY`].
 #[inline(always)]
-fn settle<T: Tables>(tables: &T, region: Region, hash: u64, now: Tick) -> Option<u64> {
+fn settle<T: Tables>(tables: &T, region: Region, hash: u64) -> Option<u64> {
     let (first, second) = region.line_numbers(hash);
     let mut stays = EMPTY;
     for number in [first, second] {
@@ -284,9 +292,7 @@ fn settle<T: Tables>(tables: &T, region: Region, hash: u64, now: Tick) -> Option
             if stays == EMPTY {
                 stays = entry;
             } else {
-                let state = line.state(slot);
-                let place = Place(tables.forget(Place::new(number, slot).0));
-                remove(tables, &Found { now, line, place, entry, state });
+                tables.take_out(Place(tables.forget(Place::new(number, slot).0)), entry);
             }
         }
         if first == second {

@@ -13,6 +13,7 @@ mod classify;
 mod connection;
 mod fault;
 mod forward;
+mod guard;
 mod long;
 mod masquerade;
 mod open;
@@ -23,9 +24,9 @@ mod state;
 mod tables;
 
 pub use answer::answer;
-pub use choose::{COMPARED_MAX, choose};
+pub use choose::{COMPARED_MAX, LOOKS_MAX, begin_choice, end_choice, look};
 pub use classify::classify;
-pub use connection::{Found, find, insert};
+pub use connection::{Found, find, insert, take_out};
 pub use forward::forward;
 pub use long::long_way;
 pub use masquerade::masquerade;
@@ -39,7 +40,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::flow::Flow;
 use crate::net::Packet;
-use crate::sched::Walk;
+use crate::sched::{Lblc, Twos, Walk};
 use crate::verdict::Verdict;
 use crate::wire::{Connection, Template};
 
@@ -67,7 +68,8 @@ pub enum Step {
     Done(Decision),
     /// The packet has no connection, and may open one if it is for a service: [`classify`], also to go on with it.
     Classify,
-    /// It is for a service that has to choose: [`choose`], also to go on with it.
+    /// It is for a service that has to choose: [`begin_choice`], [`look`] while there is something to look at, at most
+    /// [`LOOKS_MAX`] times, and [`end_choice`].
     Choose,
     /// Its destination was chosen, or is that of others that will follow it: [`open`].
     Open,
@@ -100,15 +102,18 @@ pub struct Task {
     /// The rules of classes that are still to be looked at, and how those before went: known to [`classify`] alone.
     rules: u64,
     classes: u64,
-    /// A choice that is under way.
-    pub walk: Walk,
-    /// What is still to be looked at for it, known to [`choose`] alone, as the next ones.
+    /// A choice that is under way; which of them, the scheduler says.
+    walk: Walk,
+    twos: Twos,
+    lblc: Lblc,
+    /// What is still to be looked at for it, known to who chooses alone, as the next ones.
     search: u32,
     next: u32,
     service: u32,
     key: u32,
     first: u32,
     is_sh: u32,
+    has_thresholds: u32,
     /// Whether the number is a choice, and for what; 0: it isn't.
     is_new: u32,
     /// The number of its destination; 0: none yet.
@@ -145,6 +150,7 @@ pub struct Task {
     template_first: u32,
     /// 1: a template is to be entered with its connection.
     enters_template: u32,
+    reserved: u32,
 }
 
 impl Task {
@@ -172,7 +178,11 @@ pub fn direct<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Decision {
         step = match step {
             Step::Done(decision) => return decision,
             Step::Classify => classify(tables, &mut task),
-            Step::Choose => choose(tables, &mut task),
+            Step::Choose => {
+                begin_choice(tables, &mut task);
+                let _is_over = (0..LOOKS_MAX).any(|_| !look(tables, &mut task));
+                end_choice(tables, &mut task)
+            }
             Step::Open => open(tables, &mut task),
             Step::Forward => forward(packet, tables, &mut task),
             Step::Masquerade => masquerade(packet, tables, &mut task),

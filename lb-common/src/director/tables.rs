@@ -6,8 +6,8 @@ use super::Task;
 use crate::sched::Scheduler;
 use crate::verdict::Verdict;
 use crate::wire::{
-    Connection, Destination, DestinationHead, Edit, Load, Options, Persistence, Place, RingSpan, Rule,
-    RuleSpan, ServiceKey, Tick,
+    Connection, Destination, DestinationHead, Edit, Guard, Load, LocalityKey, Options, Persistence, Place,
+    RingSpan, Rule, RuleSpan, ServiceKey, Tick,
 };
 
 /// A line of the flow table that other CPUs write to at the same time. Slots are 0 to 4.
@@ -123,6 +123,25 @@ pub trait Tables {
     /// Whether a destination is a real server of a service: numbers and indices are used again.
     fn serves(&self, number: u32, service: u32) -> bool;
 
+    /// What stands before a service.
+    fn guard(&self, service: u32) -> Guard;
+
+    /// What a list of sources ([`Guard::list`]) says of an address: [`crate::wire::SOURCE_ALLOWED`],
+    /// [`crate::wire::SOURCE_DENIED`], by the longest prefix that is it; 0: nothing. `is_v6` is 0 or 1.
+    fn source(&self, list: u32, is_v6: u32, address: [u64; 2]) -> u32;
+
+    /// How many flows of a service this CPU has opened in a tick, see [`Self::set_gate`].
+    fn gate(&self, service: u32) -> u64;
+
+    /// Keeps a word for [`Self::gate`].
+    fn set_gate(&self, service: u32, word: u64);
+
+    /// The destination that serves an address by lblc; 0: nobody is remembered.
+    fn locality(&self, key: &LocalityKey) -> u32;
+
+    /// Remembers who serves an address from now on, if there is room.
+    fn set_locality(&self, key: &LocalityKey, number: u32);
+
     /// How many picks a service has made, which this one adds to.
     fn pick(&self, service: u32) -> u64;
 
@@ -149,6 +168,9 @@ pub trait Tables {
     /// Enters the way back of a masqueraded connection: [`super::enter_reply`], a function likewise.
     // Whatever else it needs of the task it finds there.
     fn enter_reply(&self, task: &mut Task, place: u32) -> u32;
+
+    /// Takes an entry away: [`super::take_out`], a function of its own in the kernel likewise.
+    fn take_out(&self, place: Place, entry: u64);
 
     /// What this CPU has answered by ICMP in a tick, see [`Self::set_answers`].
     fn answers(&self) -> u64;
@@ -199,6 +221,9 @@ pub trait Tables {
     /// Counts a connection to a persistent service that goes without a template, there being no room.
     fn count_no_template(&self);
 
-    /// Adds to what a destination holds, see [`crate::wire::Load`]; `activity` is 0 or 1.
+    /// Adds to what a destination holds, see [`Load`], and asks whether it is overloaded; `activity` is 0 or 1.
     fn add_load(&self, number: u32, activity: usize, by: i32);
+
+    /// Moves a connection of a destination from one activity to another: as many as before, so nothing is asked.
+    fn move_load(&self, number: u32, before: usize, after: usize);
 }

@@ -2,17 +2,23 @@
 //!
 //! Any number of threads may decide on them at the same time, as CPUs do on the kernel's.
 
+mod guard;
+mod load;
+
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use crate::director::{self, Entered, FlowLine, Record, Tables, Task};
 use crate::sched::Scheduler;
 use crate::verdict::{Action, Verdict};
 use crate::wire::{
     Admission, Clock, Connection, Counters, DESTINATION_DOWN, DESTINATION_REMOVED, Destination,
-    DestinationHead, EMPTY, Edit, LINE_SLOTS, Line, Load, Options, Persistence, Place, RingSpan, Rule,
-    RuleSpan, Service, ServiceKey, Settings, State, Template, Tick, peer_bit,
+    DestinationHead, EMPTY, Edit, Guard, LINE_SLOTS, Line, Load, LocalityKey, Options, Persistence, Place,
+    RingSpan, Rule, RuleSpan, Service, ServiceKey, Settings, State, Template, Tick, peer_bit,
 };
+
+pub use guard::MemoryGuards;
+use load::MemoryLoad;
 
 /// One director's tables, sized by its settings.
 pub struct MemoryTables {
@@ -40,11 +46,13 @@ pub struct MemoryTables {
     pub heads: Vec<DestinationHead>,
     /// Records of destinations.
     pub destinations: Vec<Destination>,
+    /// What stands before services.
+    pub guards: MemoryGuards,
     flows: Vec<MemoryLine>,
     connections: Vec<MemoryRecord>,
     picks: Vec<AtomicU64>,
     counters: Vec<[AtomicU64; 4]>,
-    loads: Vec<[AtomicI32; 2]>,
+    loads: Vec<MemoryLoad>,
     verdicts: Vec<AtomicU64>,
     evictions: Vec<AtomicU64>,
     without_template: AtomicU64,
@@ -71,13 +79,14 @@ impl MemoryTables {
             rings: vec![0; settings.ring_slots as usize],
             heads: vec![bytemuck::Zeroable::zeroed(); destinations],
             destinations: vec![bytemuck::Zeroable::zeroed(); 2 * destinations],
+            guards: MemoryGuards::new(&settings),
             flows: (0..settings.all_lines()).map(|_| MemoryLine::default()).collect(),
             connections: (0..settings.all_lines() as usize * LINE_SLOTS)
                 .map(|_| MemoryRecord::default())
                 .collect(),
             picks: (0..services).map(|_| AtomicU64::new(0)).collect(),
             counters: (0..destinations).map(|_| Default::default()).collect(),
-            loads: (0..destinations).map(|_| Default::default()).collect(),
+            loads: (0..destinations).map(|_| MemoryLoad::default()).collect(),
             verdicts: Verdict::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
             evictions: (0..State::NUMBERS).map(|_| AtomicU64::new(0)).collect(),
             without_template: AtomicU64::new(0),
@@ -110,7 +119,7 @@ impl MemoryTables {
     /// Begins the counters of a destination at zero.
     pub fn clear_counters(&mut self, number: u32) {
         self.counters[number as usize] = Default::default();
-        self.loads[number as usize] = Default::default();
+        self.loads[number as usize] = MemoryLoad::default();
     }
 
     /// How often a verdict was met.
@@ -146,8 +155,12 @@ impl MemoryTables {
 
     /// What a destination holds.
     pub fn load(&self, number: u32) -> Load {
-        let [inactive, active] = &self.loads[number as usize];
-        Load { connections: [inactive.load(SeqCst), active.load(SeqCst)] }
+        self.loads[number as usize].read()
+    }
+
+    /// Sets the thresholds of a destination, and asks whether it is overloaded.
+    pub fn limit(&self, number: u32, upper: u32, lower: u32) {
+        self.loads[number as usize].limit(upper, lower);
     }
 
     /// What is kept of the connection in a slot of the flow table.
@@ -307,6 +320,32 @@ impl<'a> Tables for &'a MemoryTables {
         self.destination(number).map(|destination| destination.service) == key
     }
 
+    fn guard(&self, service: u32) -> Guard {
+        self.services
+            .get(service as usize)
+            .map_or(Guard::default(), |service| Guard { new_flows: service.new_flows, list: service.list })
+    }
+
+    fn source(&self, list: u32, is_v6: u32, address: [u64; 2]) -> u32 {
+        self.guards.source(list, is_v6 != 0, bytemuck::cast(address))
+    }
+
+    fn gate(&self, service: u32) -> u64 {
+        self.guards.gate(service)
+    }
+
+    fn set_gate(&self, service: u32, word: u64) {
+        self.guards.set_gate(service, word);
+    }
+
+    fn locality(&self, key: &LocalityKey) -> u32 {
+        self.guards.locality(key)
+    }
+
+    fn set_locality(&self, key: &LocalityKey, number: u32) {
+        self.guards.set_locality(key, number, self.now());
+    }
+
     fn weight(&self, number: u32) -> u32 {
         let head = self.head(number);
         if head.flags & (DESTINATION_DOWN | DESTINATION_REMOVED) != 0 {
@@ -316,9 +355,7 @@ impl<'a> Tables for &'a MemoryTables {
     }
 
     fn load(&self, number: u32) -> Load {
-        self.loads.get(number as usize).map_or(Load::default(), |[inactive, active]| Load {
-            connections: [inactive.load(SeqCst), active.load(SeqCst)],
-        })
+        self.loads.get(number as usize).map_or(Load::default(), MemoryLoad::read)
     }
 
     fn insert(
@@ -334,6 +371,10 @@ impl<'a> Tables for &'a MemoryTables {
 
     fn enter_reply(&self, task: &mut Task, place: u32) -> u32 {
         director::enter_reply(self, task, place)
+    }
+
+    fn take_out(&self, place: Place, entry: u64) {
+        director::take_out(self, place, entry);
     }
 
     fn answers(&self) -> u64 {
@@ -423,7 +464,13 @@ impl<'a> Tables for &'a MemoryTables {
 
     fn add_load(&self, number: u32, activity: usize, by: i32) {
         if let Some(load) = self.loads.get(number as usize) {
-            load[activity].fetch_add(by, SeqCst);
+            load.add(activity, by);
+        }
+    }
+
+    fn move_load(&self, number: u32, before: usize, after: usize) {
+        if let Some(load) = self.loads.get(number as usize) {
+            load.shift(before, after);
         }
     }
 }

@@ -3,14 +3,21 @@
 //!
 //! Where the real servers of an address are remembered, and since when, is not known here.
 
+use bytemuck::{Pod, Zeroable};
+
 use super::{Loaded, Scheduler, Walk};
 
 /// After how many seconds without a connection an address is forgotten, and after how many seconds
 /// without a change an address of several real servers gives one up (`lblc_expiration`, `lblcr_expiration`).
 pub const LBLC_EXPIRATION: u32 = 24 * 60 * 60;
 
+/// After how many seconds without a connection an address is forgotten where there is no room for others (the
+/// kernel's `ENTRY_TIMEOUT`).
+pub const LBLC_EXPIRATION_IF_FULL: u32 = 6 * 60;
+
 /// lblc's choice under way. Real servers are considered in the list's order, the last added first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
 pub struct Lblc {
     /// Who served the address until now; 0: nobody.
     kept: u32,
@@ -122,7 +129,8 @@ impl Lblcr {
 }
 
 /// Whether one has too much and another one has room. Only both together move an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
 struct Relief {
     /// 1: who would serve the address has more active connections than its weight.
     crowded: u32,

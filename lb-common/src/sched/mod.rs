@@ -38,7 +38,7 @@ mod wrr;
 #[cfg(feature = "host")]
 pub use fo::fo;
 pub use key::hash_key;
-pub use lblc::{LBLC_EXPIRATION, Lblc, Lblcr};
+pub use lblc::{LBLC_EXPIRATION, LBLC_EXPIRATION_IF_FULL, Lblc, Lblcr};
 #[cfg(feature = "host")]
 pub use maglev::maglev;
 pub use maglev::maglev_slot;
@@ -54,7 +54,7 @@ pub use sh::{SH_SLOTS, dh_slot, sh_fallback_slot, sh_slot};
 pub use sh::{dh, sh};
 pub use siphash::{hsiphash, siphash};
 pub use size::RingSize;
-pub use twos::Twos;
+pub use twos::{Twos, draws};
 pub use walk::{Loaded, Walk};
 #[cfg(feature = "host")]
 pub use wrr::{resume_wrr, wrr, wrr_slots};

@@ -40,10 +40,13 @@ pub enum Scheduler {
 }
 
 /// How a scheduler comes to its choice.
+// A word, as `Scheduler` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shape {
     /// From a ring, one slot after the other.
     Ring,
+    /// The same, but who is overloaded is passed over.
+    RingWithGaps,
     /// From a ring, at the slot that a hash says.
     HashRing,
     /// By looking at every real server.
@@ -125,7 +128,17 @@ impl Scheduler {
         Self::ALL.into_iter().find(|scheduler| scheduler.label() == label)
     }
 
-    /// How it comes to its choice. fo is a walk too where real servers can be overloaded: see [`super::Walk`].
+    /// How it comes to its choice where real servers can be overloaded: fo is a walk then, see [`super::Walk`].
+    #[inline(always)]
+    pub const fn shape_with_thresholds(self) -> Shape {
+        match self {
+            Self::Fo => Shape::Walk,
+            Self::Rr | Self::Wrr => Shape::RingWithGaps,
+            _ => self.shape(),
+        }
+    }
+
+    /// How it comes to its choice where nobody is ever overloaded.
     #[inline(always)]
     pub const fn shape(self) -> Shape {
         match self {

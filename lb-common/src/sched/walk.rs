@@ -34,8 +34,7 @@ impl Loaded {
     /// active connections; the kernel's own word wraps at half of that.
     #[inline(always)]
     pub const fn overhead(&self) -> u32 {
-        let overhead = (self.active as u64) * 256 + self.inactive as u64;
-        if overhead > u32::MAX as u64 { u32::MAX } else { overhead as u32 }
+        a_word(self.active as u64 * OF_ACTIVE as u64 + self.inactive as u64)
     }
 
     /// Whether it has more active connections than its weight says. (Not an overload: lblc's own notion.)
@@ -52,6 +51,9 @@ impl Loaded {
 }
 
 /// A choice under way. Real servers are considered in the list's order, the last added first.
+///
+/// The rule of the scheduler is kept as numbers to reckon with: to the verifier every branch is one more way through
+/// each of thousands of real servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, align(8))]
 pub struct Walk {
@@ -59,36 +61,57 @@ pub struct Walk {
     number: u32,
     cost: u32,
     weight: u32,
-    /// The number of a [`Scheduler`].
-    scheduler: u32,
+    /// What an active and an inactive connection cost, and what all pay.
+    active: u32,
+    inactive: u32,
+    base: u32,
+    /// 0: all weigh the same.
+    weighs: u32,
+    /// 1: nothing is paid without an active connection (nq).
+    idle_is_free: u32,
+    /// 1: who is crowded can't be chosen (ovf).
+    crowded_is_out: u32,
+    reserved: u32,
 }
 
 impl Walk {
     /// A choice by lc, wlc, sed, nq, ovf or fo; by wlc for all others.
     #[inline(always)]
     pub const fn new(scheduler: Scheduler) -> Self {
-        Self { number: 0, cost: 0, weight: 0, scheduler: scheduler as u32 }
+        let (active, inactive, base) = match scheduler {
+            Scheduler::Sed | Scheduler::Nq => (1, 0, 1),
+            Scheduler::Fo | Scheduler::Ovf => (0, 0, 1),
+            _ => (OF_ACTIVE, 1, 0),
+        };
+        Self {
+            number: 0,
+            cost: 0,
+            weight: 0,
+            active,
+            inactive,
+            base,
+            weighs: !matches!(scheduler, Scheduler::Lc) as u32,
+            // Nothing is less than nothing: the first idle one stays.
+            idle_is_free: matches!(scheduler, Scheduler::Nq) as u32,
+            crowded_is_out: matches!(scheduler, Scheduler::Ovf) as u32,
+            reserved: 0,
+        }
     }
 
     /// Looks at the next real server; whether it is the best so far. Of equal ones the first is.
     #[inline(always)]
     pub const fn consider(&mut self, loaded: Loaded) -> bool {
-        const LC: u32 = Scheduler::Lc as u32;
-        const SED: u32 = Scheduler::Sed as u32;
-        const NQ: u32 = Scheduler::Nq as u32;
-        const FO: u32 = Scheduler::Fo as u32;
-        const OVF: u32 = Scheduler::Ovf as u32;
-        if !loaded.is_available() || self.scheduler == OVF && loaded.is_crowded() {
+        let is_out = self.crowded_is_out & is_more(loaded.active, loaded.weight) | loaded.overloaded;
+        if is_out != 0 || loaded.weight == 0 {
             return false;
         }
-        let (cost, weight) = match self.scheduler {
-            LC => (loaded.overhead(), 1),
-            // Nothing is less than nothing: the first idle one stays.
-            NQ if loaded.active == 0 => (0, loaded.weight),
-            SED | NQ => (loaded.active.saturating_add(1), loaded.weight),
-            FO | OVF => (1, loaded.weight),
-            _ => (loaded.overhead(), loaded.weight),
-        };
+        let is_free = self.idle_is_free & (is_more(loaded.active, 0) ^ 1);
+        let cost = loaded.active as u64 * self.active as u64
+            + loaded.inactive as u64 * self.inactive as u64
+            + self.base as u64;
+        let cost = a_word(cost) & is_free.wrapping_sub(1);
+        // The weight, or 1.
+        let weight = loaded.weight.wrapping_sub(1).wrapping_mul(self.weighs).wrapping_add(1);
         let better = self.number == 0 || costs_more(self.cost, self.weight, cost, weight);
         if better {
             self.number = loaded.number;
@@ -103,6 +126,22 @@ impl Walk {
     pub const fn choice(&self) -> u32 {
         self.number
     }
+}
+
+/// What an active connection costs, in inactive ones.
+const OF_ACTIVE: u32 = 256;
+
+/// A number of less than 2^63, or the largest word if it is more than that.
+#[inline(always)]
+const fn a_word(number: u64) -> u32 {
+    let is_more = (number >> 32).wrapping_neg() >> 63;
+    number as u32 | (is_more as u32).wrapping_neg()
+}
+
+/// 1 if the first is more than the second, else 0.
+#[inline(always)]
+const fn is_more(number: u32, than: u32) -> u32 {
+    ((than as u64).wrapping_sub(number as u64) >> 63) as u32
 }
 
 /// Whether a cost is more for its weight than another one is: a / b > c / d.

@@ -85,8 +85,12 @@ pub struct Destination {
     pub outer: OuterHeader,
     /// The service that it belongs to.
     pub service: ServiceKey,
+    /// Its upper threshold: at so many connections it is overloaded; 0: never. Read beside its [`Load`].
+    pub upper: u32,
+    /// Its lower threshold: below so many it is no longer; 0: three quarters of the upper one.
+    pub lower: u32,
     /// Reserved, 0.
-    pub reserved_end: [u8; 104],
+    pub reserved_end: [u8; 96],
 }
 
 // A power of two: where a record lies is a shift then, and not a multiplication that the packet waits for.
@@ -185,15 +189,24 @@ impl Counters {
     }
 }
 
-/// How many connections a destination holds, moved on events by all CPUs. A value of the map `LOADS`.
+/// How many connections a destination holds, moved on events by all CPUs, and how many it may. A value of the map
+/// `LOADS`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, align(8))]
 pub struct Load {
     /// By [`super::State::activity`]: how many are inactive, how many active.
     pub connections: [i32; 2],
+    /// As in [`Destination::upper`].
+    pub upper: u32,
+    /// As in [`Destination::lower`], but with the number that 0 stands for there.
+    pub lower: u32,
+    /// 1: it is overloaded, else 0. Asked when connections or thresholds changed last.
+    pub overloaded: u32,
+    /// Reserved, 0.
+    pub reserved: [u32; 3],
 }
 
-const _: () = assert!(size_of::<Load>() == 8);
+const _: () = assert!(size_of::<Load>() == 32);
 
 impl Load {
     /// ipvsadm's ActiveConn.
@@ -204,5 +217,60 @@ impl Load {
     /// ipvsadm's InActConn.
     pub const fn inactive(&self) -> i32 {
         self.connections[0]
+    }
+
+    /// What [`Self::overloaded`] is to be after connections have changed: [`crate::sched::is_overloaded`].
+    // Arithmetic: a branch would be two paths.
+    #[inline(always)]
+    pub const fn overloaded_now(&self) -> u32 {
+        let connections = self.connections[0].wrapping_add(self.connections[1]);
+        // Below zero for the blink of an event's race.
+        let connections = (connections & !(connections >> 31)).cast_unsigned();
+        let is_full = is_more(connections, self.upper.wrapping_sub(1));
+        is_full | self.overloaded & (is_more(self.lower, connections) ^ 1)
+    }
+
+    /// The same with other thresholds, as in [`Destination`].
+    #[must_use]
+    pub const fn with_thresholds(mut self, upper: u32, lower: u32) -> Self {
+        self.upper = upper;
+        self.lower = if lower == 0 { upper - upper / 4 } else { lower };
+        self.overloaded = if upper == 0 { 0 } else { self.overloaded_now() };
+        self
+    }
+}
+
+/// 1 if the first is more than the second, else 0.
+#[inline(always)]
+const fn is_more(number: u32, than: u32) -> u32 {
+    ((than as u64).wrapping_sub(number as u64) >> 63) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sched::is_overloaded;
+
+    #[test]
+    fn who_is_overloaded_is_as_the_rule_says() {
+        let near = |number: u32| [number.wrapping_sub(1), number, number.wrapping_add(1)];
+        for upper in [0, 1, 2, 3, 10, 1 << 30, i32::MAX.cast_unsigned()] {
+            for lower in [0, 1, upper / 2, upper].into_iter().filter(|&lower| lower <= upper) {
+                let stays = if lower == 0 { upper - upper / 4 } else { lower };
+                for count in near(0).into_iter().chain(near(stays)).chain(near(upper)) {
+                    for was in [false, true] {
+                        let connections =
+                            [count.cast_signed() / 2, count.cast_signed() - count.cast_signed() / 2];
+                        let before = Load { connections, overloaded: u32::from(was), ..Load::default() };
+                        let now = before.with_thresholds(upper, lower);
+                        let counted = u64::from(count.cast_signed().max(0).cast_unsigned());
+                        let expected = is_overloaded(was, counted, upper, lower);
+                        assert_eq!(now.overloaded, u32::from(expected), "{was} {count} of {upper}, {lower}");
+                        // Asked once more, it is the same.
+                        assert_eq!(now.overloaded_now(), now.overloaded, "{was} {count} of {upper}, {lower}");
+                    }
+                }
+            }
+        }
     }
 }

@@ -89,6 +89,12 @@ impl Clock {
         Tick::from_jiffies(jiffies, self.shift())
     }
 
+    /// How many in a tick are so many a second, rounded up; 0 for 0.
+    pub const fn per_tick(self, per_second: u32) -> u32 {
+        // A tick is a second or less.
+        ((per_second as u64) << self.shift()).div_ceil(self.hz as u64) as u32
+    }
+
     /// What [`Tick::since`] is after so many seconds, rounded up; at most [`SPAN_MAX`].
     pub const fn span(self, seconds: u32) -> u32 {
         let ticks = (seconds as u64 * self.hz as u64).div_ceil(1 << self.shift()) + 1;

@@ -10,6 +10,7 @@ mod admission;
 mod connection;
 mod destination;
 mod flow_table;
+mod guard;
 mod layout;
 mod options;
 mod outer;
@@ -31,6 +32,9 @@ pub use flow_table::{
     BUSY, Clock, EMPTY, LINE_SLOTS, Line, SPAN_MAX, State, Tick, Timeouts, entry, entry_destination,
     entry_tag, tag_of,
 };
+pub use guard::{
+    Guard, Locality, LocalityKey, Prefix, SOURCE_ALLOWED, SOURCE_DENIED, SOURCE_KEY_BITS, SourceKey,
+};
 pub use layout::{LAYOUT_BYTES_MAX, Layout, Part};
 pub use options::Options;
 pub use outer::{OuterHeader, TUNNEL_GRE, TUNNEL_GRE_CHECKSUM, TUNNEL_GUE, TUNNEL_GUE_CHECKSUM, TUNNEL_IPIP};
@@ -39,12 +43,12 @@ pub use restore::{RESTORE_HEAD, RESTORE_TAIL, Restore};
 pub use ring::{RING_CHUNK, RING_SLOTS_MAX, RingSpan};
 pub use rule::{RULE_ENDS_CLASS, RULE_ENDS_CLAUSE, RULE_NEGATED, RULES_MAX, Rule, RuleSpan};
 pub use service::{
-    Family, Protocol, SERVICE_FALLBACK, SERVICE_ONE_PACKET, SERVICE_PERSISTENT, SERVICE_PORT, Service,
-    ServiceKey,
+    Family, Protocol, SERVICE_FALLBACK, SERVICE_GUARDED, SERVICE_ONE_PACKET, SERVICE_PERSISTENT,
+    SERVICE_PORT, SERVICE_THRESHOLDS, Service, ServiceKey,
 };
 pub use settings::{
     PEERS_MAX, Seed, Settings, VERDICT_COUNTERS, VERDICT_NO_TEMPLATE, VERDICT_SPARE, VERDICT_STRIDE, peer_bit,
 };
 
 /// The version of all layouts in this module together.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;

@@ -89,8 +89,12 @@ pub const SERVICE_PORT: u8 = 1;
 pub const SERVICE_FALLBACK: u8 = 2;
 /// Flag of a service: every datagram is scheduled for itself, and no connection is kept (`ipvsadm -o`).
 pub const SERVICE_ONE_PACKET: u8 = 4;
+/// Flag of a service: it has a [`super::Guard`], which is asked before it opens something.
+pub const SERVICE_GUARDED: u8 = 0x20;
 /// Flag of a service: a client's connections go to one real server, see [`Persistence`] (`ipvsadm -p`).
-pub const SERVICE_PERSISTENT: u8 = 64;
+pub const SERVICE_PERSISTENT: u8 = 0x40;
+/// Flag of a service: some of its real servers have thresholds, so they can be overloaded.
+pub const SERVICE_THRESHOLDS: u8 = 0x80;
 
 /// A service. A value of the map `SERVICES`, at the index that `SERVICE_INDEX` gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -104,10 +108,16 @@ pub struct Service {
     pub key: ServiceKey,
     /// The number of a [`crate::sched::Scheduler`].
     pub scheduler: u8,
-    /// [`SERVICE_PORT`], [`SERVICE_FALLBACK`], [`SERVICE_ONE_PACKET`], [`SERVICE_PERSISTENT`].
+    /// [`SERVICE_PORT`], [`SERVICE_FALLBACK`] and the others.
     pub flags: u8,
     /// Reserved, 0.
-    pub reserved: [u8; 22],
+    pub reserved: [u8; 2],
+    /// [`super::Guard::new_flows`]; in one word with the flags, which are published with it.
+    pub new_flows: u32,
+    /// [`super::Guard::list`].
+    pub list: u32,
+    /// Reserved, 0.
+    pub reserved_list: [u8; 12],
     /// How it remembers clients.
     pub persistence: Persistence,
     /// Reserved, 0.

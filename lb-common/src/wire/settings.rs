@@ -17,7 +17,7 @@ pub const VERDICT_NO_TEMPLATE: usize = Verdict::COUNT + super::State::NUMBERS;
 
 /// Words at the end of a row that are no counters: what one program leaves to the next, and how many
 /// answers were sent.
-pub const VERDICT_SPARE: usize = 56;
+pub const VERDICT_SPARE: usize = 70;
 
 const _: () = assert!(VERDICT_COUNTERS + VERDICT_SPARE <= VERDICT_STRIDE);
 
@@ -58,13 +58,17 @@ pub struct Settings {
     pub peer_filter: u64,
     /// Idle timeouts.
     pub timeouts: Timeouts,
+    /// Addresses that lblc remembers for all services.
+    pub localities: u32,
+    /// Prefixes in the lists of all services.
+    pub sources: u32,
     /// 0, of which the verifier knows nothing, see [`crate::director::Tables::forget`].
     pub nothing: u64,
     /// Whether there are masqueraded real servers, whose packets are asked for by their source: 1 or 0.
     pub masquerades: u64,
 }
 
-const _: () = assert!(size_of::<Settings>() == 184);
+const _: () = assert!(size_of::<Settings>() == 192);
 
 impl Settings {
     /// All lines of the flow table.

@@ -28,6 +28,8 @@ pub(crate) fn tables() -> MemoryTables {
         seed: [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f, 3, 5, 7, 0xe703_7ed1_a0b4_28db],
         peer_filter: 0,
         timeouts: Timeouts::new(900, 120, 300, Clock::new(250)),
+        localities: 4,
+        sources: 4,
         nothing: 0,
         masquerades: 0,
     };

@@ -232,6 +232,10 @@ pub enum Problem {
     FlagOfAnother { flag: String, of: &'static str, scheduler: &'static str },
     #[error("the ring of {scheduler} has no size to choose, only those of mh and maglev have: leave it out")]
     NoRingSize { scheduler: &'static str },
+    #[error("{prefix} holds no clients of {service}: the address families differ")]
+    PrefixFamily { prefix: Prefix, service: ServiceId },
+    #[error("{prefix} is allowed at line {line}: leave one of the two out")]
+    AllowedAndDenied { prefix: Prefix, line: usize },
     #[error("one-packet scheduling is for udp services: TCP and SCTP need their connections. Leave this out")]
     OnePacketOfTcp,
     #[error(
@@ -251,6 +255,10 @@ pub enum Problem {
     PersistentOnePacket,
     #[error("only a persistent service has a netmask: write `persistent`, or leave this out")]
     NetmaskAlone,
+    #[error(
+        "{lower} is above the upper threshold, {upper}: a real server is overloaded from that one down to this"
+    )]
+    LowerAboveUpper { upper: u32, lower: u32 },
     #[error("only a real server with `forward = \"tunnel\"` has a tunnel: write that, or leave this out")]
     NoTunnel,
     #[error("a gue tunnel needs `port`, the real server's UDP port, 1 to 65535")]
@@ -262,10 +270,10 @@ pub enum Problem {
     #[error("a service has at most {REAL_SERVERS_MAX} real servers, this is one more")]
     TooManyRealServers,
     #[error(
-        "{scheduler} compares all real servers of a service, and of more than {COMPARED_MAX} it can't: \
-         take another scheduler, or fewer real servers"
+        "where real servers have thresholds, {COMPARED_MAX} slots of a ring can be looked at, and the weights need \
+         {slots}: use smaller weights, or such that share a divisor"
     )]
-    TooManyToCompare { scheduler: &'static str },
+    RingTooLongForThresholds { slots: u64 },
     #[error(
         "with this class {address} has {rules} rules, {RULES_MAX} is the most: name fewer ports, sources and \
          Ethernet addresses, or join them to ranges and shorter prefixes"

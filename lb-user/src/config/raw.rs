@@ -66,6 +66,8 @@ pub(super) struct RawTables {
     pub(super) services: Option<Spanned<i64>>,
     pub(super) destinations: Option<Spanned<i64>>,
     pub(super) ring_slots: Option<Spanned<i64>>,
+    pub(super) sources: Option<Spanned<i64>>,
+    pub(super) localities: Option<Spanned<i64>>,
     pub(super) templates: Option<Spanned<i64>>,
     pub(super) class_addresses: Option<Spanned<i64>>,
     pub(super) class_rules: Option<Spanned<i64>>,
@@ -100,6 +102,11 @@ pub(super) struct RawVirtualService {
     pub(super) one_packet: Option<Spanned<bool>>,
     pub(super) persistent: Option<Spanned<RawPersistent>>,
     pub(super) netmask: Option<Spanned<RawNetmask>>,
+    pub(super) new_flows_max: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) allow: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) deny: Vec<Spanned<String>>,
     pub(super) check: Option<Spanned<RawCheck>>,
     #[serde(default)]
     pub(super) real_server: Vec<Spanned<RawRealServer>>,
@@ -140,6 +147,8 @@ pub(super) struct RawRealServer {
     pub(super) name: Option<Spanned<String>>,
     pub(super) address: Spanned<String>,
     pub(super) weight: Option<Spanned<i64>>,
+    pub(super) upper_threshold: Option<Spanned<i64>>,
+    pub(super) lower_threshold: Option<Spanned<i64>>,
     pub(super) forward: Option<Spanned<String>>,
     pub(super) tunnel: Option<Spanned<RawTunnel>>,
     pub(super) interface: Option<Spanned<String>>,

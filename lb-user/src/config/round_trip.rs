@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashSet,
-    fmt::Write as _,
     hash::Hash,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
@@ -14,10 +13,13 @@ use proptest::{collection::vec, option, prelude::*};
 
 use super::parse;
 use crate::model::{
-    AddressOwner, Check, CheckKind, Class, Connections, Director, Family, ForwardMethod, Model, Netmask,
-    Peer, Persistence, Ports, Prefix, Protocol, RealServer, RingSize, Scheduler, SchedulerFlags, ServiceId,
-    TableSizes, Timeouts, Tunnel, VirtualService, WEIGHT_MAX, XdpMode,
+    AddressOwner, Check, CheckKind, Class, Connections, Director, ForwardMethod, Guard, Model, NEW_FLOWS_MAX,
+    Netmask, Peer, Persistence, Ports, Prefix, Protocol, RealServer, RingSize, Scheduler, SchedulerFlags,
+    ServiceId, THRESHOLD_MAX, TableSizes, Thresholds, Timeouts, Tunnel, VirtualService, WEIGHT_MAX, XdpMode,
 };
+use written::written;
+
+mod written;
 
 proptest! {
     #[test]
@@ -143,8 +145,10 @@ fn timeouts() -> impl Strategy<Value = Timeouts> {
 
 /// Sizes with room for every model here.
 fn table_sizes() -> impl Strategy<Value = TableSizes> {
-    (1_024..=15_000_000_u32, 6..=1_u32 << 16, 100..=DESTINATION_MAX, 1_u32 << 20..=1_u32 << 26).prop_map(
-        |(flows, services, destinations, ring_slots)| TableSizes {
+    let slots = 1_u32 << 20..=1_u32 << 26;
+    let guards = (100..=1_u32 << 20, 1..=1_u32 << 20);
+    (1_024..=15_000_000_u32, 6..=1_u32 << 16, 100..=DESTINATION_MAX, slots, guards).prop_map(
+        |(flows, services, destinations, ring_slots, (sources, localities))| TableSizes {
             flows,
             services,
             destinations,
@@ -152,6 +156,8 @@ fn table_sizes() -> impl Strategy<Value = TableSizes> {
             templates: flows / 2 + 512,
             class_addresses: services.clamp(64, 1 << 16),
             class_rules: (services * 16).clamp(1_024, 1 << 20),
+            sources,
+            localities,
         },
     )
 }
@@ -159,18 +165,23 @@ fn table_sizes() -> impl Strategy<Value = TableSizes> {
 fn service() -> impl Strategy<Value = VirtualService> {
     let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp), Just(Protocol::Sctp)];
     let real_servers = |v6| vec(real_server(v6), 0..8);
-    let ends = any::<bool>().prop_flat_map(move |v6| (address(v6), real_servers(v6)));
+    let ends = any::<bool>().prop_flat_map(move |v6| (address(v6), real_servers(v6), guard(v6)));
     // Some are for all ports, some for a mark.
     let port = prop_oneof![1 => Just(0), 4 => any::<u16>()];
     let mark = prop_oneof![2 => Just(0), 1 => 1..=u32::MAX];
     let kept = (persistence(), option::of(check()));
     (protocol, ends, (port, mark), scheduling(), kept).prop_map(
-        |(protocol, (address, real_servers), (port, mark), scheduling, (persistence, check))| {
+        |(protocol, (address, real_servers, guard), (port, mark), scheduling, (persistence, check))| {
             let (scheduler, scheduler_flags, ring_size) = scheduling;
             let mut real_servers = distinct(real_servers, |real_server| real_server.address);
             let mut names = HashSet::new();
             // The weights of wrr have to fit a ring.
-            let heaviest = if scheduler == Scheduler::Wrr { 10_000 } else { WEIGHT_MAX };
+            let has_thresholds = real_servers.iter().any(|real_server| real_server.thresholds.upper > 0);
+            let heaviest = match scheduler {
+                Scheduler::Wrr if has_thresholds => 500,
+                Scheduler::Wrr => 10_000,
+                _ => WEIGHT_MAX,
+            };
             for real_server in &mut real_servers {
                 real_server.port = port;
                 if protocol == Protocol::Sctp && real_server.forward == ForwardMethod::Masquerade {
@@ -208,6 +219,7 @@ fn service() -> impl Strategy<Value = VirtualService> {
                 ring_size,
                 one_packet,
                 persistence,
+                guard,
                 check,
                 real_servers,
             }
@@ -216,8 +228,7 @@ fn service() -> impl Strategy<Value = VirtualService> {
 }
 
 fn scheduling() -> impl Strategy<Value = (Scheduler, SchedulerFlags, RingSize)> {
-    let supported =
-        |scheduler: &Scheduler| !matches!(scheduler, Scheduler::Twos | Scheduler::Lblc | Scheduler::Lblcr);
+    let supported = |scheduler: &Scheduler| !matches!(scheduler, Scheduler::Lblcr);
     let schedulers: Vec<_> = Scheduler::ALL.into_iter().filter(supported).collect();
     let sizes = prop::sample::select(&RingSize::PRIMES[..]);
     (prop::sample::select(schedulers), any::<[bool; 2]>(), sizes).prop_map(
@@ -236,6 +247,31 @@ fn persistence() -> impl Strategy<Value = Option<(Duration, Netmask, Netmask)>> 
     let v4 = (1..=u32::MAX).prop_map(|mask| Netmask::V4(Ipv4Addr::from_bits(mask)));
     let timeout = (1..=31 * 86_400_u64).prop_map(Duration::from_secs);
     option::of((timeout, v4, (1..=128_u8).prop_map(Netmask::V6)))
+}
+
+fn guard(v6: bool) -> impl Strategy<Value = Guard> {
+    let most = if v6 { 128 } else { 32_u8 };
+    let prefix = (address(v6), 0..=most).prop_map(move |(address, bits): (IpAddr, u8)| {
+        let behind = u32::from(most - bits);
+        let address = match address {
+            IpAddr::V4(v4) => {
+                let mask = u32::MAX.checked_shl(behind).unwrap_or(0);
+                IpAddr::from((v4.to_bits() & mask).to_be_bytes())
+            }
+            IpAddr::V6(v6) => {
+                let mask = u128::MAX.checked_shl(behind).unwrap_or(0);
+                IpAddr::from((v6.to_bits() & mask).to_be_bytes())
+            }
+        };
+        Prefix { address, length: bits }
+    });
+    let new_flows_max = prop_oneof![Just(0), 1..=NEW_FLOWS_MAX];
+    (new_flows_max, vec((prefix, any::<bool>()), 0..12)).prop_map(|(new_flows_max, prefixes)| {
+        let (allow, deny): (Vec<_>, Vec<_>) =
+            distinct(prefixes, |&(prefix, _)| prefix).into_iter().partition(|&(_, is_allowed)| is_allowed);
+        let prefixes = |list: Vec<(Prefix, bool)>| list.into_iter().map(|(prefix, _)| prefix).collect();
+        Guard { new_flows_max, allow: prefixes(allow), deny: prefixes(deny) }
+    })
 }
 
 fn tunnel() -> impl Strategy<Value = Tunnel> {
@@ -262,12 +298,17 @@ fn real_server(v6: bool) -> impl Strategy<Value = RealServer> {
         let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
         if name.is_empty() { "web".to_owned() } else { name }
     }));
-    (name, end(v6), 0..=WEIGHT_MAX, option::of(interface())).prop_map(
-        |(name, (forward, address), weight, interface)| RealServer {
+    let upper = prop_oneof![Just(0), 0..=THRESHOLD_MAX];
+    let thresholds = upper
+        .prop_flat_map(|upper| (Just(upper), 0..=upper))
+        .prop_map(|(upper, lower)| Thresholds { upper, lower });
+    (name, end(v6), 0..=WEIGHT_MAX, thresholds, option::of(interface())).prop_map(
+        |(name, (forward, address), weight, thresholds, interface)| RealServer {
             name,
             address,
             port: 0,
             weight,
+            thresholds,
             forward,
             interface: interface.filter(|_| forward != ForwardMethod::Local),
         },
@@ -307,178 +348,4 @@ fn v6_addresses() -> impl Strategy<Value = IpAddr> {
 fn distinct<T, K: Eq + Hash>(list: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
     let mut seen = HashSet::new();
     list.into_iter().filter(|item| seen.insert(key(item))).collect()
-}
-
-/// The model as a file.
-fn written(model: &Model) -> String {
-    let mut text = String::new();
-    write_director(&mut text, &model.director);
-    for class in &model.classes {
-        write_class(&mut text, class);
-    }
-    for service in &model.services {
-        write_service(&mut text, service);
-    }
-    text
-}
-
-fn write_director(text: &mut String, director: &Director) {
-    let Director { interfaces, xdp_mode, metrics, peers, service_addresses, timeouts, connections, tables } =
-        director;
-    let xdp_mode = match xdp_mode {
-        XdpMode::Auto => "auto",
-        XdpMode::Native => "native",
-        XdpMode::Generic => "generic",
-    };
-    let owner = match service_addresses {
-        AddressOwner::Director => "director",
-        AddressOwner::Operator => "operator",
-    };
-    let peers: Vec<_> = peers
-        .iter()
-        .map(|peer| match peer {
-            Peer::Address(address) => address.to_string(),
-            Peer::Mac(mac) => mac.map(|byte| format!("{byte:02x}")).join(":"),
-        })
-        .collect();
-    // JSON's strings and arrays of strings are TOML's too.
-    let json = |strings: &[String]| serde_json::to_string(strings).unwrap();
-    writeln!(text, "[director]\ninterfaces = {}\nxdp_mode = '{xdp_mode}'", json(interfaces)).unwrap();
-    writeln!(text, "peers = {}\nservice_addresses = '{owner}'", json(&peers)).unwrap();
-    if let Some(metrics) = metrics {
-        writeln!(text, "metrics = '{metrics}'").unwrap();
-    }
-    let Timeouts { tcp, tcp_fin, udp } = timeouts;
-    writeln!(text, "[director.timeouts]\ntcp = {}\ntcp_fin = '{}s'", tcp.as_secs(), tcp_fin.as_secs())
-        .unwrap();
-    writeln!(text, "udp = '{}'", humantime::format_duration(*udp)).unwrap();
-    let Connections {
-        conn_reuse_mode,
-        expire_nodest_conn,
-        sloppy_tcp,
-        sloppy_sctp,
-        expire_quiescent_template,
-    } = connections;
-    writeln!(text, "[director.connections]\nconn_reuse_mode = {conn_reuse_mode}").unwrap();
-    writeln!(text, "expire_nodest_conn = {expire_nodest_conn}\nsloppy_tcp = {sloppy_tcp}").unwrap();
-    writeln!(text, "sloppy_sctp = {sloppy_sctp}").unwrap();
-    writeln!(text, "expire_quiescent_template = {expire_quiescent_template}").unwrap();
-    let TableSizes { flows, services, destinations, ring_slots, templates, class_addresses, class_rules } =
-        tables;
-    writeln!(text, "[tables]\nflows = {flows}\nservices = {services}").unwrap();
-    writeln!(text, "destinations = {destinations}\nring_slots = {ring_slots}\ntemplates = {templates}")
-        .unwrap();
-    writeln!(text, "class_addresses = {class_addresses}\nclass_rules = {class_rules}").unwrap();
-}
-
-fn write_class(text: &mut String, class: &Class) {
-    let Class { mark, addresses, protocol, ports, interface, sources, not_source_macs } = class;
-    let list = |values: &[String]| serde_json::to_string(values).unwrap();
-    let told =
-        |values: Vec<String>| if values.len() == 1 { format!("'{}'", values[0]) } else { list(&values) };
-    let addresses = told(addresses.iter().map(ToString::to_string).collect());
-    writeln!(text, "[[class]]\nmark = {mark}\naddress = {addresses}").unwrap();
-    if let Some(protocol) = protocol {
-        writeln!(text, "protocol = '{}'", protocol_word(*protocol)).unwrap();
-    }
-    if let Some(name) = interface {
-        writeln!(text, "interface = {}", serde_json::to_string(name).unwrap()).unwrap();
-    }
-    let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
-    let sources: Vec<_> = sources.iter().map(ToString::to_string).collect();
-    let macs: Vec<_> =
-        not_source_macs.iter().map(|mac| mac.map(|byte| format!("{byte:02x}")).join(":")).collect();
-    for (key, values) in [("ports", ports), ("source", sources), ("not_source_mac", macs)] {
-        writeln!(text, "{key} = {}", list(&values)).unwrap();
-    }
-}
-
-const fn protocol_word(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Sctp => "sctp",
-    }
-}
-
-fn write_service(text: &mut String, service: &VirtualService) {
-    let VirtualService {
-        id,
-        scheduler,
-        scheduler_flags,
-        ring_size,
-        one_packet,
-        persistence,
-        check,
-        real_servers,
-    } = service;
-    writeln!(text, "[[virtual_service]]").unwrap();
-    match *id {
-        ServiceId::Address { protocol, address, port } => {
-            writeln!(text, "protocol = '{}'", protocol_word(protocol)).unwrap();
-            writeln!(text, "address = '{}'", SocketAddr::new(address, port)).unwrap();
-        }
-        ServiceId::Mark { mark, family } => {
-            writeln!(text, "mark = {mark}").unwrap();
-            if family == Family::V6 {
-                writeln!(text, "family = 'ipv6'").unwrap();
-            }
-        }
-    }
-    let scheduler = scheduler.label();
-    writeln!(text, "scheduler = '{scheduler}'").unwrap();
-    let SchedulerFlags { port, fallback } = scheduler_flags;
-    let flags = [(port, "port"), (fallback, "fallback")].into_iter().filter(|(is_set, _)| **is_set);
-    let flags: Vec<_> = flags.map(|(_, flag)| format!("'{scheduler}-{flag}'")).collect();
-    writeln!(text, "scheduler_flags = [{}]", flags.join(", ")).unwrap();
-    if *one_packet {
-        writeln!(text, "one_packet = true").unwrap();
-    }
-    if let Some(Persistence { timeout, netmask }) = persistence {
-        writeln!(text, "persistent = '{}'", humantime::format_duration(*timeout)).unwrap();
-        match netmask {
-            Netmask::V4(mask) => writeln!(text, "netmask = '{mask}'").unwrap(),
-            Netmask::V6(bits) => writeln!(text, "netmask = {bits}").unwrap(),
-        }
-    }
-    if *ring_size != RingSize::default() {
-        writeln!(text, "ring_size = {}", ring_size.slots()).unwrap();
-    }
-    if let Some(Check { kind: CheckKind::Tcp { port }, interval, timeout, rise, fall }) = check {
-        writeln!(text, "[virtual_service.check]\ntype = 'tcp'\nrise = {rise}\nfall = {fall}").unwrap();
-        writeln!(text, "interval = '{}ms'\ntimeout = '{}ms'", interval.as_millis(), timeout.as_millis())
-            .unwrap();
-        if let Some(port) = port {
-            writeln!(text, "port = {port}").unwrap();
-        }
-    }
-    for RealServer { name, address, port, weight, forward, interface } in real_servers {
-        let (forward, tunnel) = match forward {
-            ForwardMethod::DirectRouting => ("direct-routing", None),
-            ForwardMethod::Local => ("local", None),
-            ForwardMethod::Masquerade => ("masquerade", None),
-            ForwardMethod::Tunnel(tunnel) => ("tunnel", Some(tunnel)),
-        };
-        let address = match port {
-            0 => address.to_string(),
-            port => SocketAddr::new(*address, *port).to_string(),
-        };
-        writeln!(text, "[[virtual_service.real_server]]\naddress = '{address}'\nweight = {weight}").unwrap();
-        writeln!(text, "forward = '{forward}'").unwrap();
-        match tunnel {
-            None => {}
-            Some(Tunnel::Ipip) => writeln!(text, "tunnel = {{ type = 'ipip' }}").unwrap(),
-            Some(Tunnel::Gue { port, checksum }) => {
-                writeln!(text, "tunnel = {{ type = 'gue', port = {port}, checksum = {checksum} }}").unwrap();
-            }
-            Some(Tunnel::Gre { checksum }) => {
-                writeln!(text, "tunnel = {{ type = 'gre', checksum = {checksum} }}").unwrap();
-            }
-        }
-        for (key, value) in [("name", name), ("interface", interface)] {
-            if let Some(value) = value {
-                writeln!(text, "{key} = {}", serde_json::to_string(value).unwrap()).unwrap();
-            }
-        }
-    }
 }

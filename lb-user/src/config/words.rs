@@ -43,13 +43,15 @@ pub(super) static SCHEDULER: Words<Scheduler> = Words {
         ("nq", Scheduler::Nq),
         ("fo", Scheduler::Fo),
         ("ovf", Scheduler::Ovf),
+        ("twos", Scheduler::Twos),
+        ("lblc", Scheduler::Lblc),
         ("sh", Scheduler::Sh),
         ("dh", Scheduler::Dh),
         ("mh", Scheduler::Mh),
         ("maglev", Scheduler::Maglev),
     ],
     elsewhere: &[],
-    not_yet: &["lblc", "lblcr", "twos"],
+    not_yet: &["lblcr"],
 };
 
 /// A scheduler's flags; what a flag does is the same for both schedulers.

@@ -15,7 +15,7 @@ use super::stop::remove_all;
 use super::{Event, Options, news};
 use crate::check::{self, Checks};
 use crate::dataplane::{Adoption, Change, Dataplane as _, Held, KernelDataplane, Sweep, interface};
-use crate::model::{AddressOwner, Model};
+use crate::model::{AddressOwner, Model, Scheduler, VirtualService};
 use crate::neighbour::{self, Neighbours};
 use crate::plan::{Health, free, plan};
 use crate::service_address;
@@ -26,6 +26,9 @@ const GRACE: Duration = Duration::from_millis(5);
 
 /// A walk over the flow table takes at most this share of the time.
 const SWEEP_SHARE: u32 = 50;
+
+/// From one look at what lblc remembers to the next (Linux, `CHECK_EXPIRE_INTERVAL`).
+const LOCALITIES_PERIOD: Duration = Duration::from_secs(60);
 
 /// How a daemon ends.
 #[derive(Debug)]
@@ -61,6 +64,7 @@ pub(super) struct Director {
     /// Load that the tables had too much in the sweep before.
     drift: Vec<Load>,
     last_apply: Instant,
+    localities_swept: Instant,
 }
 
 /// What the daemon counts itself.
@@ -117,6 +121,7 @@ impl Director {
             narrow: BTreeSet::new(),
             drift: Vec::new(),
             last_apply: Instant::now(),
+            localities_swept: Instant::now(),
         }
     }
 
@@ -194,7 +199,11 @@ impl Director {
         };
         self.totals.expired += sweep.expired;
         self.correct_loads(&sweep);
-        let freed = free(&self.held, |number| sweep.named.contains(&number));
+        self.sweep_localities();
+        // What was replaced just now may still be read.
+        let is_quiet = self.last_apply.elapsed() >= GRACE;
+        let freed =
+            if is_quiet { free(&self.held, |number| sweep.named.contains(&number)) } else { Vec::new() };
         for change in &freed {
             if let Change::FreeDestination(number) = change
                 && let Some(held) = self.held.destinations.get(number)
@@ -212,6 +221,18 @@ impl Director {
         self.totals.swept = Some(SystemTime::now());
         self.last_sweep = Some(sweep);
         (self.totals.sweep_duration * SWEEP_SHARE).max(Duration::from_secs(1))
+    }
+
+    /// Lets lblc forget, once a minute as LVS does, if there is a service that remembers.
+    fn sweep_localities(&mut self) {
+        let remembers = |service: &VirtualService| service.scheduler == Scheduler::Lblc;
+        if self.localities_swept.elapsed() < LOCALITIES_PERIOD || !self.model.services.iter().any(remembers) {
+            return;
+        }
+        self.localities_swept = Instant::now();
+        if let Err(error) = self.kernel.sweep_localities() {
+            tracing::error!(%error, "what lblc remembers is not looked through");
+        }
     }
 
     /// Whether a check has not decided yet.

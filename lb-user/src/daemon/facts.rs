@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use lb_common::wire::{
-    DESTINATION_DOWN, DESTINATION_REMOVED, DESTINATION_REPLY, Destination, Persistence, Rule, ServiceKey,
-    Timeouts,
+    DESTINATION_DOWN, DESTINATION_REMOVED, DESTINATION_REPLY, Destination, Persistence, Prefix, Rule,
+    ServiceKey, Timeouts,
 };
 
 use crate::check;
 use crate::class;
 use crate::dataplane::{Held, clock};
-use crate::model::{ForwardMethod, Model, Peer, RealServer, ServiceId, VirtualService, family_of};
+use crate::model::{
+    self, ForwardMethod, Model, Peer, RealServer, ServiceId, Thresholds, VirtualService, family_of,
+};
 use crate::neighbour::Reach;
 use crate::plan::{Health, Wanted, WantedDestination, WantedService};
 use way::Way;
@@ -115,6 +117,12 @@ impl Facts {
                 Persistence::new(seconds(persistence.timeout), persistence.netmask.bytes(), clock())
             }),
             ring_size: service.ring_size,
+            new_flows: clock().per_tick(service.guard.new_flows_max),
+            sources: service
+                .guard
+                .sources()
+                .map(|(prefix, is_allowed)| (prefix_key(prefix), is_allowed))
+                .collect(),
             ..WantedService::new(key, service.scheduler, destinations)
         }
     }
@@ -130,7 +138,8 @@ impl Facts {
                 None => Way::nowhere(server.forward),
             },
         };
-        Destination { weight: server.weight, ..way.destination(key, address, port) }
+        let Thresholds { upper, lower } = server.thresholds;
+        Destination { weight: server.weight, upper, lower, ..way.destination(key, address, port) }
     }
 
     fn peers(&self, model: &Model) -> BTreeSet<[u8; 6]> {
@@ -236,6 +245,12 @@ pub(super) fn address_bytes(address: IpAddr) -> [u8; 16] {
         }
         IpAddr::V6(address) => address.octets(),
     }
+}
+
+/// A prefix as the tables have it.
+fn prefix_key(prefix: model::Prefix) -> Prefix {
+    let model::Prefix { address, length: bits } = prefix;
+    Prefix { is_v6: address.is_ipv6(), bits, address: address_bytes(address) }
 }
 
 /// A real server's name among the facts.

@@ -122,11 +122,18 @@ impl Director {
         let class_addresses = addresses.keys().filter(|key| !own.contains(key)).count() as u64;
         // Addresses with the same rules share them.
         let rules: BTreeSet<RuleSpan> = addresses.values().map(|address| address.span).collect();
+        let sources = self.held.lists.values().map(|list| list.len() as u64).sum();
+        let remembers =
+            self.model.services.iter().any(|service| service.scheduler == crate::model::Scheduler::Lblc);
+        let localities =
+            if remembers { self.kernel.localities().map_or(0, |all| all.len() as u64) } else { 0 };
         let fill = |used: u64, size: u32| Fill { used, size: u64::from(size) };
         TablesSnapshot {
             services: fill(self.held.services.len() as u64, settings.services),
             destinations: fill(self.held.destinations.len() as u64, settings.destinations - 1),
             ring_slots: fill(slots, settings.ring_slots),
+            sources: fill(sources, settings.sources),
+            localities: fill(localities, settings.localities),
             templates: fill(
                 self.last_sweep.as_ref().map_or(0, |sweep| sweep.templates.iter().sum()),
                 settings.template_lines * LINE_SLOTS as u32,

@@ -17,10 +17,13 @@ use lb_common::wire::{
     VERDICT_NO_TEMPLATE, VERDICT_STRIDE, entry_destination,
 };
 
+use super::guards::Guards;
 use super::load::{load_object, map_array, map_tables, take};
+use super::loads::Loads;
 use super::mapped::MappedArray;
 use super::memory::{bytes_of_peer, peer_filter, word_of_peer};
 use super::pins::pinned_settings;
+use super::sweep::Sweep;
 use super::{Change, Dataplane, Error, Held, HeldDestination, HeldService, Sizes, VerdictCounts};
 
 /// Offsets of the words of a [`Service`] that change while the program runs.
@@ -72,13 +75,14 @@ pub struct KernelDataplane {
     pub(super) flows: MappedArray<Line>,
     counters: MappedArray<Counters>,
     pub(super) connections: MappedArray<Connection>,
-    loads: MappedArray<Load>,
+    loads: Loads,
     verdicts: MappedArray<[u64; VERDICT_STRIDE]>,
     peers: HashMap<MapData, u64, u32>,
     pub(super) addresses: HashMap<MapData, [u8; size_of::<ServiceKey>()], u32>,
     service_index: HashMap<MapData, [u8; size_of::<ServiceKey>()], u32>,
     interfaces: DevMapHash<MapData>,
     programs: ProgramArray<MapData>,
+    pub(super) guards: Guards,
 }
 
 impl KernelDataplane {
@@ -109,13 +113,14 @@ impl KernelDataplane {
             flows: MappedArray::part(&tables, layout.offset(Part::Flows), lines),
             counters: MappedArray::part(&tables, layout.offset(Part::Counters), cpus * destinations),
             connections: map_array(&mut ebpf, "CONNECTIONS", lines * LINE_SLOTS as u32)?,
-            loads: map_array(&mut ebpf, "LOADS", destinations)?,
+            loads: Loads::new(map_array(&mut ebpf, "LOADS", destinations)?),
             verdicts: MappedArray::part(&tables, layout.offset(Part::Verdicts), cpus),
             peers: take(&mut ebpf, "PEERS")?,
             addresses: take(&mut ebpf, "ADDRESSES")?,
             service_index: take(&mut ebpf, "SERVICE_INDEX")?,
             interfaces: take(&mut ebpf, "INTERFACES")?,
             programs: take(&mut ebpf, "PROGRAMS")?,
+            guards: Guards::of(&mut ebpf, sizes.settings())?,
             ebpf,
             pins: pins.map(Path::to_path_buf),
             attached: Vec::new(),
@@ -133,6 +138,8 @@ impl KernelDataplane {
                         it.ring_slots,
                         it.class_addresses,
                         it.class_rules,
+                        it.sources,
+                        it.localities,
                     ]
                 };
                 tables(a) == tables(b)
@@ -218,7 +225,7 @@ impl KernelDataplane {
 
     /// How many connections a destination holds. Negative for the blink of an event's race.
     pub fn load_of(&self, number: u32) -> Load {
-        self.loads.read(number as usize)
+        self.loads.read(number)
     }
 
     /// All verdicts and evictions, summed over CPUs.
@@ -275,7 +282,7 @@ impl KernelDataplane {
                 if timeouts.is_over(state_word, now) {
                     if word.compare_exchange(entry, EMPTY, Release, Relaxed).is_ok() {
                         sweep.expired += 1;
-                        self.add_load(number, State::activity(state_word), -State::weight(state_word));
+                        self.loads.add(number, State::activity(state_word), -State::weight(state_word));
                     }
                     continue;
                 }
@@ -289,19 +296,14 @@ impl KernelDataplane {
             }
         }
         templates.sweep(self, jiffies, &mut sweep);
+        self.loads.judge();
         Ok(sweep)
     }
 
     /// Takes from a destination's load what a race has left in it.
     pub fn correct_load(&self, number: u32, by: Load) {
         for (activity, by) in by.connections.into_iter().enumerate() {
-            self.add_load(number, activity, by);
-        }
-    }
-
-    fn add_load(&self, number: u32, activity: usize, by: i32) {
-        if (number as usize) < self.loads.len() {
-            self.loads.half(number as usize, 4 * activity).fetch_add(by, Relaxed);
+            self.loads.add(number, activity, by);
         }
     }
 
@@ -333,7 +335,7 @@ impl KernelDataplane {
         for cpu in 0..cpus {
             self.counters.write((cpu * destinations + number) as usize, Counters::default());
         }
-        self.loads.write(number as usize, Load::default());
+        self.loads.clear(number);
     }
 }
 
@@ -342,12 +344,14 @@ impl Dataplane for KernelDataplane {
         let mut held = Held::empty(self.settings.read(0));
         for pair in &self.service_index {
             let (key, index) = pair.map_err(|source| Error::Map { map: "SERVICE_INDEX", source })?;
-            let Service { ring, scheduler, flags, persistence, .. } = self.services.read(index as usize);
+            let Service { ring, scheduler, flags, new_flows, list, persistence, .. } =
+                self.services.read(index as usize);
             let span = RingSpan::from_word(ring);
             let (key, ring) = (bytemuck::cast(key), self.ring(span));
-            let service = HeldService { key, scheduler, flags, persistence, span, ring };
+            let service = HeldService { key, scheduler, flags, new_flows, list, persistence, span, ring };
             held.services.insert(index, service);
         }
+        held.lists = self.guards.lists()?;
         for number in 1..self.heads.len() {
             let head = DestinationHead::from_word(self.heads.read(number));
             if head.record != 0 {
@@ -394,17 +398,19 @@ impl Dataplane for KernelDataplane {
                     self.clear_counters(*number);
                 }
                 self.destinations.write(head.record as usize, *destination);
+                self.loads.limit(*number, destination);
                 self.publish_head(*number, *head);
             }
             Change::FlagDestination { number, head } => self.publish_head(*number, *head),
             Change::FreeDestination(number) => {
                 self.publish_head(*number, DestinationHead { record: 0, flags: 0 });
+                self.guards.retain_localities(|_, locality| locality.number != *number)?;
             }
             Change::WriteRing { first, slots } => self.write_ring(*first, slots),
             Change::PutService { index, service } => self.services.write(*index as usize, *service),
-            Change::PublishRing { index, ring, picks, scheduler, flags } => {
-                // The rest of this word is reserved.
-                let how = u64::from_ne_bytes([*scheduler, *flags, 0, 0, 0, 0, 0, 0]);
+            Change::PublishRing { index, ring, picks, scheduler, flags, new_flows } => {
+                let [a, b, c, d] = new_flows.to_ne_bytes();
+                let how = u64::from_ne_bytes([*scheduler, *flags, 0, 0, a, b, c, d]);
                 self.services.word(*index as usize, SERVICE_SCHEDULER).store(how, Release);
                 self.services.word(*index as usize, SERVICE_RING).store(ring.to_word(), Release);
                 self.services.word(*index as usize, SERVICE_PICKS).store(*picks, Release);
@@ -421,6 +427,13 @@ impl Dataplane for KernelDataplane {
             Change::FreeService(index) => {
                 self.services.write(*index as usize, bytemuck::Zeroable::zeroed());
                 self.forget_clients(*index);
+                self.guards.forget_service(*index)?;
+            }
+            Change::PutSources { list, sources } => self.guards.put_sources(*list, sources)?,
+            Change::RemoveSources { list, sources } => self.guards.remove_sources(*list, sources)?,
+            Change::PublishList { index, list } => {
+                let offset = std::mem::offset_of!(Service, list);
+                self.services.half(*index as usize, offset).store(list.cast_signed(), Release);
             }
             Change::WriteRules { first, rules } => self.write_rules(*first, rules),
             Change::PublishRules { place, rules } => self.publish_rules(*place, *rules),
@@ -462,21 +475,6 @@ impl KernelDataplane {
         }
         Ok(())
     }
-}
-
-/// What a walk over the flow table found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sweep {
-    /// Live entries by the number of their [`State`].
-    pub states: [u64; State::NUMBERS],
-    /// Entries that were ended.
-    pub expired: u64,
-    /// Connections by destination.
-    pub loads: Vec<Load>,
-    /// Destinations that live entries name, those for fragments and templates among them.
-    pub named: HashSet<u32>,
-    /// Templates by destination: ipvsadm's PersistConn.
-    pub templates: Vec<u64>,
 }
 
 fn set_filter(filter: &MappedArray<Admission>, bits: &Admission) {

@@ -3,7 +3,7 @@
 use lb_common::host::MemoryTables;
 use lb_common::wire::{Admission, RingSpan, RuleSpan, Service, Settings, peer_bit};
 
-use super::{Change, Dataplane, Error, Held, HeldAddress, HeldDestination, HeldService};
+use super::{Change, Dataplane, Error, Held, HeldAddress, HeldDestination, HeldService, remove_sources};
 
 /// A director's tables in memory, for tests and rehearsals.
 pub struct MemoryDataplane {
@@ -28,10 +28,11 @@ impl Dataplane for MemoryDataplane {
             let service = self.tables.services[index as usize];
             let span = RingSpan::from_word(service.ring);
             let ring = self.tables.rings[span.first as usize..][..span.slots as usize].to_vec();
-            let Service { scheduler, flags, persistence, .. } = service;
-            let service = HeldService { key, scheduler, flags, persistence, span, ring };
+            let Service { scheduler, flags, new_flows, list, persistence, .. } = service;
+            let service = HeldService { key, scheduler, flags, new_flows, list, persistence, span, ring };
             held.services.insert(index, service);
         }
+        held.lists.clone_from(&self.tables.guards.lists);
         for (number, head) in (0..).zip(&self.tables.heads).filter(|(_, head)| head.record != 0) {
             let destination = self.tables.destinations[head.record as usize];
             held.destinations.insert(number, HeldDestination { head: *head, destination });
@@ -64,10 +65,14 @@ impl Dataplane for MemoryDataplane {
                     tables.clear_counters(*number);
                 }
                 tables.destinations[head.record as usize] = *destination;
+                tables.limit(*number, destination.upper, destination.lower);
                 tables.heads[*number as usize] = *head;
             }
             Change::FlagDestination { number, head } => tables.heads[*number as usize] = *head,
-            Change::FreeDestination(number) => tables.heads[*number as usize] = bytemuck::Zeroable::zeroed(),
+            Change::FreeDestination(number) => {
+                tables.heads[*number as usize] = bytemuck::Zeroable::zeroed();
+                tables.guards.retain_localities(|_, locality| locality.number != *number);
+            }
             Change::WriteRing { first, slots } => {
                 tables.rings[*first as usize..][..slots.len()].copy_from_slice(slots);
             }
@@ -75,9 +80,9 @@ impl Dataplane for MemoryDataplane {
                 tables.services[*index as usize] = *service;
                 tables.set_picks(*index, service.picks);
             }
-            Change::PublishRing { index, ring, picks, scheduler, flags } => {
+            Change::PublishRing { index, ring, picks, scheduler, flags, new_flows } => {
                 let service = &mut tables.services[*index as usize];
-                (service.scheduler, service.flags) = (*scheduler, *flags);
+                (service.scheduler, service.flags, service.new_flows) = (*scheduler, *flags, *new_flows);
                 service.ring = ring.to_word();
                 tables.set_picks(*index, *picks);
             }
@@ -89,7 +94,15 @@ impl Dataplane for MemoryDataplane {
             Change::FreeService(index) => {
                 tables.services[*index as usize] = bytemuck::Zeroable::zeroed();
                 tables.forget_clients(*index);
+                tables.guards.forget_service(*index);
             }
+            Change::PutSources { list, sources } => {
+                tables.guards.lists.entry(*list).or_default().extend(sources);
+            }
+            Change::RemoveSources { list, sources } => {
+                remove_sources(&mut tables.guards.lists, *list, sources);
+            }
+            Change::PublishList { index, list } => tables.services[*index as usize].list = *list,
             Change::WriteRules { first, rules } => {
                 tables.rules[*first as usize..][..rules.len()].copy_from_slice(rules);
             }

@@ -5,28 +5,32 @@
 
 mod addresses;
 mod attach;
+mod guards;
 mod kernel;
 mod load;
+mod loads;
 mod mapped;
 mod memory;
 mod object;
 mod pins;
 mod sizes;
+mod sweep;
 mod templates;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lb_common::wire::{
-    Admission, Clock, Destination, DestinationHead, LAYOUT_BYTES_MAX, Options, Persistence, RingSpan, Rule,
-    RuleSpan, Service, ServiceKey, Settings, State, Timeouts,
+    Admission, Clock, Destination, DestinationHead, LAYOUT_BYTES_MAX, Options, Persistence, Prefix, RingSpan,
+    Rule, RuleSpan, Service, ServiceKey, Settings, State, Timeouts,
 };
 
 pub use attach::{Attachment, Interface, interface, pinned_interfaces, remove_pins};
-pub use kernel::{Adoption, KernelDataplane, Sweep};
+pub use kernel::{Adoption, KernelDataplane};
 pub use memory::MemoryDataplane;
 pub use object::OBJECT;
 use pins::remove_pinned_tables;
 pub use sizes::Sizes;
+pub use sweep::Sweep;
 
 /// The clock of the kernel that we run on: the resolution of its coarse clocks is a jiffy
 /// (Linux, `posix_get_coarse_res`).
@@ -95,6 +99,29 @@ pub enum Change {
         scheduler: u8,
         /// See [`Service::flags`].
         flags: u8,
+        /// See [`Service::new_flows`].
+        new_flows: u32,
+    },
+    /// Writes to a list of sources that no service names.
+    PutSources {
+        /// The number of the list.
+        list: u32,
+        /// Whether flows from a prefix may be opened.
+        sources: BTreeMap<Prefix, bool>,
+    },
+    /// Takes out of a list that no service names any more.
+    RemoveSources {
+        /// The number of the list.
+        list: u32,
+        /// What is taken out.
+        sources: BTreeSet<Prefix>,
+    },
+    /// Gives a service another list of sources.
+    PublishList {
+        /// The service's index.
+        index: u32,
+        /// The number of the list; 0: none.
+        list: u32,
     },
     /// Replaces how a service remembers its clients. Those that it knows stay, if their addresses are still cut in
     /// the same way.
@@ -158,6 +185,8 @@ pub struct Held {
     pub destinations: BTreeMap<u32, HeldDestination>,
     /// The services' addresses, by [`ServiceKey::address_only`].
     pub addresses: BTreeMap<ServiceKey, HeldAddress>,
+    /// Lists of sources by number, those that no service names any more included.
+    pub lists: BTreeMap<u32, BTreeMap<Prefix, bool>>,
     /// Peer directors.
     pub peers: BTreeSet<[u8; 6]>,
     /// Interfaces (ifindex) that packets may leave by.
@@ -173,6 +202,10 @@ pub struct HeldService {
     pub scheduler: u8,
     /// See [`Service::flags`].
     pub flags: u8,
+    /// See [`Service::new_flows`].
+    pub new_flows: u32,
+    /// The number of its list of sources; 0: none.
+    pub list: u32,
     /// See [`Service::persistence`].
     pub persistence: Persistence,
     /// Where its ring lies.
@@ -209,6 +242,7 @@ impl Held {
             services: BTreeMap::new(),
             destinations: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            lists: BTreeMap::new(),
             peers: BTreeSet::new(),
             interfaces: BTreeSet::new(),
         }
@@ -250,15 +284,17 @@ impl Held {
                 Change::PutService { index, service } => {
                     let span = RingSpan::from_word(service.ring);
                     let ring = ring_of(&written, span);
-                    let Service { key, scheduler, flags, persistence, .. } = *service;
-                    let held = HeldService { key, scheduler, flags, persistence, span, ring };
+                    let Service { key, scheduler, flags, new_flows, list, persistence, .. } = *service;
+                    let held =
+                        HeldService { key, scheduler, flags, new_flows, list, persistence, span, ring };
                     self.services.insert(*index, held);
                 }
-                Change::PublishRing { index, ring: span, scheduler, flags, .. } => {
+                Change::PublishRing { index, ring: span, scheduler, flags, new_flows, .. } => {
                     let ring = ring_of(&written, *span);
                     if let Some(service) = self.services.get_mut(index) {
                         (service.span, service.ring) = (*span, ring);
                         (service.scheduler, service.flags) = (*scheduler, *flags);
+                        service.new_flows = *new_flows;
                     }
                 }
                 Change::SetPersistence { index, persistence } => {
@@ -287,11 +323,27 @@ impl Held {
                     self.addresses = held.collect();
                 }
                 Change::SetHasRules(has_rules) => self.settings.has_rules = u32::from(*has_rules),
+                Change::PutSources { list, sources } => self.lists.entry(*list).or_default().extend(sources),
+                Change::RemoveSources { list, sources } => remove_sources(&mut self.lists, *list, sources),
+                Change::PublishList { index, list } => {
+                    if let Some(service) = self.services.get_mut(index) {
+                        service.list = *list;
+                    }
+                }
                 Change::AddKey(..)
                 | Change::RemoveKey(_)
                 | Change::SetAdmission(_)
                 | Change::SetSources(_) => {}
             }
+        }
+    }
+}
+
+fn remove_sources(lists: &mut BTreeMap<u32, BTreeMap<Prefix, bool>>, list: u32, gone: &BTreeSet<Prefix>) {
+    if let Some(sources) = lists.get_mut(&list) {
+        sources.retain(|prefix, _| !gone.contains(prefix));
+        if sources.is_empty() {
+            lists.remove(&list);
         }
     }
 }

@@ -14,7 +14,7 @@ use super::mapped::{MappedArray, Mapping};
 /// Maps that are pinned: all but read-only data and the log.
 ///
 /// The array of programs among them: a program array that no process and no pin holds loses its programs.
-pub(super) const PINNED: [&str; 11] = [
+pub(super) const PINNED: [&str; 14] = [
     "TABLES",
     "PEERS",
     "ADDRESSES",
@@ -25,6 +25,9 @@ pub(super) const PINNED: [&str; 11] = [
     "RINGS",
     "LOADS",
     "CONNECTIONS",
+    "GATES",
+    "SOURCES",
+    "LOCALITIES",
     "PROGRAMS",
 ];
 

@@ -38,6 +38,8 @@ impl Sizes {
                 seed,
                 peer_filter: 0,
                 timeouts,
+                localities: tables.localities,
+                sources: tables.sources,
                 nothing: 0,
                 masquerades: 0,
             },
@@ -70,7 +72,7 @@ impl Sizes {
     }
 
     /// Every table: its name, its number of values, the bytes of one.
-    pub fn arrays(&self) -> [(&'static str, u32, usize); 13] {
+    pub fn arrays(&self) -> [(&'static str, u32, usize); 14] {
         let Settings { lines, template_lines, destinations, services, ring_slots, cpus, .. } = self.settings;
         [
             // Of service addresses, and of masqueraded real servers.
@@ -86,6 +88,7 @@ impl Sizes {
             ("SERVICES", services, size_of::<Service>()),
             ("RULE_SPANS", self.rule_spans(), size_of::<u64>()),
             ("RULES", self.settings.class_rules, size_of::<Rule>()),
+            ("GATES", cpus * services, size_of::<u64>()),
             ("RINGS", ring_slots / RING_CHUNK, 4 * RING_CHUNK as usize),
             ("VERDICTS", cpus, 8 * VERDICT_STRIDE),
         ]

@@ -12,7 +12,8 @@ use lb_common::wire::{
     Service, State, Template, entry_destination,
 };
 
-use super::kernel::{KernelDataplane, Sweep};
+use super::kernel::KernelDataplane;
+use super::sweep::Sweep;
 
 /// Connections go by it.
 const NAMED: u8 = 1;

@@ -246,6 +246,8 @@ fn tables(snapshot: &Snapshot) -> Vec<Family> {
         ("templates", tables.templates),
         ("class_addresses", tables.class_addresses),
         ("class_rules", tables.class_rules),
+        ("sources", tables.sources),
+        ("localities", tables.localities),
     ];
     let labels = |table: &str| vec![("table", table.to_owned())];
     vec![

@@ -108,6 +108,10 @@ pub struct TablesSnapshot {
     pub class_addresses: Fill,
     /// Rules of classes.
     pub class_rules: Fill,
+    /// Prefixes in lists of sources.
+    pub sources: Fill,
+    /// Addresses that lblc remembers.
+    pub localities: Fill,
 }
 
 /// How full a table is.

@@ -30,7 +30,7 @@ fn real_server(address: &str, name: Option<&str>, health: Health) -> RealServerS
         health,
         resolved: true,
         counters: counters(1_000),
-        load: Load { connections: [-1, 7] },
+        load: Load { connections: [-1, 7], ..Load::default() },
         templates: 3,
     }
 }
@@ -86,6 +86,8 @@ fn snapshot() -> Snapshot {
             templates: fill(190, 171_800),
             class_addresses: fill(3, 4_096),
             class_rules: fill(5, 4_096),
+            sources: fill(3, 16_384),
+            localities: fill(2, 16_384),
         },
         checks: 4,
         interfaces: vec![
@@ -193,6 +195,8 @@ fn samples_have_these_names_labels_and_values() {
         ("lb_connections_without_template_total", "", "6"),
         ("lb_real_server_persistent_connections", web1, "3"),
         ("lb_table_entries", r#"{table="class_rules"}"#, "5"),
+        ("lb_table_entries", r#"{table="sources"}"#, "3"),
+        ("lb_table_entries", r#"{table="localities"}"#, "2"),
         ("lb_table_capacity_entries", r#"{table="destinations"}"#, "16384"),
         ("lb_checks", "", "4"),
         ("lb_interface_attached", r#"{interface="eth0",mode="native"}"#, "1"),

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! rr, wrr, fo        who may be given new connections
-//! lc to ovf          the same, as the ring of rr: what the program walks over
+//! lc to lblc         the same, as the ring of rr: what the program walks over; fo's too, where real servers have
+//!                    thresholds
 //! maglev             the same: the clients of the others are spread over these
 //! sh, dh, mh         everyone, by the configured weights: who drains or is down holds its slots, and
 //!                    the program refuses who falls on them, or looks further
@@ -103,6 +104,8 @@ impl<'a> Rings<'a> {
             | Scheduler::Twos
             | Scheduler::Lblc
             | Scheduler::Lblcr => rr(&eligible()),
+            // A walk, which passes over who is overloaded.
+            Scheduler::Fo if self.wanted.has_thresholds() => rr(&eligible()),
             Scheduler::Wrr => wrr(&eligible()),
             Scheduler::Fo => fo(&eligible()),
             Scheduler::Sh => self.shown(sh(&configured())),

@@ -11,20 +11,21 @@
 //!
 //! A word that is not known panics with the line.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use lb_common::wire::Persistence;
+use lb_common::wire::{Persistence, Prefix as SourcePrefix};
 use lb_user::dataplane::clock;
 use lb_user::model::{
-    Class, ForwardMethod, Netmask, Ports, Prefix, Protocol, RingSize, Scheduler, SchedulerFlags, Tunnel,
-    family_of,
+    Class, ForwardMethod, Netmask, Ports, Prefix, Protocol, RingSize, Scheduler, SchedulerFlags, Thresholds,
+    Tunnel, family_of,
 };
 use lb_user::plan::Health;
 
 use crate::common::classes::marked;
 use crate::common::datagram::{ACK, Datagram, FIN, Part, RST, SCTP, SYN, TCP, UDP};
 use crate::common::icmp::icmp;
-use crate::common::services::{Endpoint, MTU, RealServer};
+use crate::common::services::{Endpoint, MTU, RealServer, address_bytes};
 
 /// The frame of a line, or of `hex` and its bytes.
 pub(crate) fn packet(line: &str) -> Vec<u8> {
@@ -129,17 +130,20 @@ fn chunk(name: &str) -> u8 {
 }
 
 /// How a service schedules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scheduling {
     pub(crate) scheduler: Scheduler,
     pub(crate) flags: SchedulerFlags,
     pub(crate) ring_size: RingSize,
     pub(crate) one_packet: bool,
     pub(crate) persistence: Persistence,
+    /// New flows in a tick; 0: any number.
+    pub(crate) new_flows: u32,
+    pub(crate) sources: BTreeMap<SourcePrefix, bool>,
 }
 
 /// `tcp 10.0.0.50:80 mh`, then any of the scheduler's flags (`mh-port`), `ring=251`, `one-packet`, `persistent=360`
-/// (seconds), `netmask=255.255.255.0`.
+/// (seconds), `netmask=255.255.255.0`, `gate=N` (new flows in a tick), `allow=PREFIX`, `deny=PREFIX`.
 pub(crate) fn service(line: &str) -> (Endpoint, Scheduling) {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [transport, end, scheduler, options @ ..] = words.as_slice() else {
@@ -159,6 +163,8 @@ pub(crate) fn service(line: &str) -> (Endpoint, Scheduling) {
         ring_size: RingSize::default(),
         one_packet: false,
         persistence: Persistence::NONE,
+        new_flows: 0,
+        sources: BTreeMap::new(),
     };
     let (mut timeout, mut netmask) = (0, Netmask::whole(family_of(endpoint.address)));
     for option in options {
@@ -174,6 +180,9 @@ pub(crate) fn service(line: &str) -> (Endpoint, Scheduling) {
             }
             "sh-port" | "mh-port" => scheduling.flags.port = true,
             "sh-fallback" | "mh-fallback" => scheduling.flags.fallback = true,
+            _ if option.starts_with("gate=") => scheduling.new_flows = option[5..].parse().unwrap(),
+            _ if option.starts_with("allow=") => drop(scheduling.sources.insert(prefix(&option[6..]), true)),
+            _ if option.starts_with("deny=") => drop(scheduling.sources.insert(prefix(&option[5..]), false)),
             _ => {
                 let slots = option.strip_prefix("ring=").and_then(|slots| slots.parse().ok());
                 scheduling.ring_size = slots
@@ -228,8 +237,15 @@ pub(crate) fn class(line: &str) -> Class {
     class
 }
 
+/// `10.0.0.0/8`.
+fn prefix(text: &str) -> SourcePrefix {
+    let (address, bits) = text.split_once('/').unwrap_or_else(|| panic!("{text} is no prefix"));
+    let address: IpAddr = address.parse().unwrap_or_else(|_| panic!("{text} is no prefix"));
+    SourcePrefix { is_v6: address.is_ipv6(), bits: bits.parse().unwrap(), address: address_bytes(address) }
+}
+
 /// An address, then any of `at ETHERNET` (else it is not resolved), `interface N` (else 1), `weight N`
-/// (else 1), `local`, `tunnel KIND`, `masquerade`, `port N` (else the service's), `mtu N` (else 1,500), `down`, `unknown`.
+/// (else 1), `upper N`, `lower N`, `local`, `tunnel KIND`, `masquerade`, `port N` (else the service's), `mtu N` (else 1,500), `down`, `unknown`.
 pub(crate) fn real_server(line: &str) -> RealServer {
     let mut words = line.split_whitespace();
     let address = words.next().unwrap_or_default();
@@ -238,6 +254,7 @@ pub(crate) fn real_server(line: &str) -> RealServer {
         ethernet: None,
         interface: 1,
         weight: 1,
+        thresholds: Thresholds::default(),
         forward: ForwardMethod::DirectRouting,
         port: None,
         mtu: MTU,
@@ -249,6 +266,8 @@ pub(crate) fn real_server(line: &str) -> RealServer {
             "at" => server.ethernet = Some(ethernet(value())),
             "interface" => server.interface = value().parse().unwrap(),
             "weight" => server.weight = value().parse().unwrap(),
+            "upper" => server.thresholds.upper = value().parse().unwrap(),
+            "lower" => server.thresholds.lower = value().parse().unwrap(),
             "mtu" => server.mtu = value().parse().unwrap(),
             "masquerade" => server.forward = ForwardMethod::Masquerade,
             "port" => server.port = Some(value().parse().unwrap()),

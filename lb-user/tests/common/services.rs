@@ -7,7 +7,7 @@ use lb_common::wire::{
     Destination, FORWARD_DIRECT, FORWARD_LOCAL, FORWARD_MASQUERADE, FORWARD_TUNNEL, Family, OuterHeader,
     ServiceKey,
 };
-use lb_user::model::{ForwardMethod, Tunnel};
+use lb_user::model::{ForwardMethod, Thresholds, Tunnel};
 use lb_user::plan::{Health, WantedDestination};
 
 /// The path that a real server has unless it is told another one: IP bytes.
@@ -42,6 +42,7 @@ pub(crate) struct RealServer {
     /// An ifindex; of the director's addresses there, the last byte is the same.
     pub(crate) interface: u32,
     pub(crate) weight: u32,
+    pub(crate) thresholds: Thresholds,
     pub(crate) forward: ForwardMethod,
     /// Its own port, if it is masqueraded; else the service's.
     pub(crate) port: Option<u16>,
@@ -63,6 +64,8 @@ impl RealServer {
             address: address_bytes(self.address),
             service: service.key(),
             weight: self.weight,
+            upper: self.thresholds.upper,
+            lower: self.thresholds.lower,
             port: self.port.unwrap_or(service.port).to_be_bytes(),
             forward: match self.forward {
                 ForwardMethod::DirectRouting => FORWARD_DIRECT,

@@ -3,7 +3,7 @@
 //! Both are configured by the same plans and get the same frames at the same time; whoever differs
 //! fails the test. It refuses to know which verdict is right.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::common::director::{load, sizes};
 use aya::programs::{TestRun as _, TestRunOptions};
@@ -83,6 +83,7 @@ impl Twins {
         assert_eq!(host.services, kernel.services, "services that are held");
         assert_eq!(host.destinations, kernel.destinations, "destinations that are held");
         assert_eq!(host.addresses, kernel.addresses, "addresses that are held, and their rules");
+        assert_eq!(host.lists, kernel.lists, "lists of sources that are held");
         assert_eq!(
             (&host.peers, &host.interfaces),
             (&kernel.peers, &kernel.interfaces),
@@ -103,6 +104,11 @@ impl Twins {
         if is_uncertain {
             (self.is_tick_uncertain, self.uncertain_tick) = (true, Some(after));
         }
+        if is_uncertain && self.has_asked_a_gate_in(after) {
+            // Then the whole packet was of that tick.
+            self.host.tables.set_jiffies(self.kernel.jiffies().unwrap());
+            self.kernel_tick = after;
+        }
         let mut packet = PacketBuffer { bytes: frame.to_vec(), interface: INGRESS };
         let decision = direct(&mut packet, &&self.host.tables);
         let kernel_frame = &self.out[..result.data_size_out as usize];
@@ -121,6 +127,14 @@ impl Twins {
             packet.bytes,
         );
         Fate { verdict, action, frame: packet.bytes }
+    }
+
+    /// Whether a gate of the kernel's was asked in a tick.
+    fn has_asked_a_gate_in(&self, tick: Tick) -> bool {
+        let services = 0..self.host.tables.settings.services;
+        services
+            .into_iter()
+            .any(|service| self.kernel.gate_ticks(service).any(|asked| asked == tick.number()))
     }
 
     /// Every counter, every load and every entry of the flow table is the same on both sides, or the test fails.
@@ -154,6 +168,11 @@ impl Twins {
         for &service in tables.service_index.values() {
             assert_eq!(tables.picks(service), self.kernel.picks(service), "picks of service {service}");
         }
+        let localities = tables.guards.localities.lock().unwrap();
+        let host: BTreeMap<_, _> = localities.iter().map(|(key, locality)| (*key, locality.number)).collect();
+        let kernel = self.kernel.localities().unwrap();
+        let kernel: BTreeMap<_, _> = kernel.iter().map(|(key, locality)| (*key, locality.number)).collect();
+        assert_eq!(host, kernel, "what lblc remembers: host (left) and kernel");
         let host_tick = (&tables).now();
         let host = tables.lines().map(|line| comparable(&line, host_tick)).collect::<Vec<_>>();
         let kernel: Vec<Line> = self.kernel.lines().collect();

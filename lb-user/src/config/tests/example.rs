@@ -7,9 +7,9 @@ use std::{
 
 use super::parse;
 use crate::model::{
-    AddressOwner, Check, CheckKind, Class, Connections, Director, Family, ForwardMethod, Model, Netmask,
-    Peer, Persistence, Ports, Prefix, Protocol, RealServer, RingSize, Scheduler, SchedulerFlags, ServiceId,
-    TableSizes, Timeouts, Tunnel, VirtualService, XdpMode,
+    AddressOwner, Check, CheckKind, Class, Connections, Director, Family, ForwardMethod, Guard, Model,
+    Netmask, Peer, Persistence, Ports, Prefix, Protocol, RealServer, RingSize, Scheduler, SchedulerFlags,
+    ServiceId, TableSizes, Thresholds, Timeouts, Tunnel, VirtualService, XdpMode,
 };
 
 #[test]
@@ -19,6 +19,7 @@ fn the_example_is_this_model() {
         address: address(address_),
         port,
         weight: 1,
+        thresholds: Thresholds::default(),
         forward: ForwardMethod::DirectRouting,
         interface: None,
     };
@@ -36,6 +37,7 @@ fn the_example_is_this_model() {
                     timeout: Duration::from_secs(360),
                     netmask: Netmask::V4(Ipv4Addr::new(255, 255, 255, 0)),
                 }),
+                guard: guard(),
                 check: Some(Check {
                     kind: CheckKind::Tcp { port: Some(80) },
                     interval: Duration::from_secs(2),
@@ -47,6 +49,7 @@ fn the_example_is_this_model() {
                     RealServer {
                         name: Some("web1".to_owned()),
                         weight: 5,
+                        thresholds: Thresholds { upper: 1_000, lower: 800 },
                         interface: Some("eth0".to_owned()),
                         ..real_server("10.0.0.11", 80)
                     },
@@ -64,51 +67,46 @@ fn the_example_is_this_model() {
                 ring_size: RingSize::new(4_093).unwrap(),
                 one_packet: false,
                 persistence: None,
+                guard: Guard::default(),
                 check: None,
                 real_servers: vec![RealServer {
                     forward: ForwardMethod::Tunnel(Tunnel::Gue { port: 6_080, checksum: true }),
                     ..real_server("192.168.7.11", 443)
                 }],
             },
-            VirtualService {
-                id: ServiceId::Address { protocol: Protocol::Tcp, address: address("10.0.0.50"), port: 22 },
-                scheduler: Scheduler::Rr,
-                scheduler_flags: SchedulerFlags::default(),
-                ring_size: RingSize::default(),
-                one_packet: false,
-                persistence: None,
-                check: None,
-                real_servers: vec![RealServer {
-                    forward: ForwardMethod::Masquerade,
-                    ..real_server("192.168.8.11", 1122)
-                }],
-            },
-            VirtualService {
-                id: ServiceId::Mark { mark: 7, family: Family::V4 },
-                scheduler: Scheduler::Rr,
-                scheduler_flags: SchedulerFlags::default(),
-                ring_size: RingSize::default(),
-                one_packet: false,
-                persistence: None,
-                check: Some(Check::new(CheckKind::Tcp { port: Some(80) })),
-                real_servers: vec![real_server("10.0.0.13", 0)],
-            },
-            VirtualService {
-                id: ServiceId::Address { protocol: Protocol::Udp, address: address("fd00::50"), port: 53 },
-                scheduler: Scheduler::Rr,
-                scheduler_flags: SchedulerFlags::default(),
-                ring_size: RingSize::default(),
-                one_packet: false,
-                persistence: None,
-                check: Some(Check::new(CheckKind::Tcp { port: None })),
-                real_servers: vec![
-                    real_server("fd00::11", 53),
-                    RealServer { weight: 0, ..real_server("fd00::12", 53) },
-                ],
-            },
+            by_rr(
+                ServiceId::Address { protocol: Protocol::Tcp, address: address("10.0.0.50"), port: 22 },
+                None,
+                vec![RealServer { forward: ForwardMethod::Masquerade, ..real_server("192.168.8.11", 1122) }],
+            ),
+            by_rr(
+                ServiceId::Mark { mark: 7, family: Family::V4 },
+                Some(Check::new(CheckKind::Tcp { port: Some(80) })),
+                vec![real_server("10.0.0.13", 0)],
+            ),
+            by_rr(
+                ServiceId::Address { protocol: Protocol::Udp, address: address("fd00::50"), port: 53 },
+                Some(Check::new(CheckKind::Tcp { port: None })),
+                vec![real_server("fd00::11", 53), RealServer { weight: 0, ..real_server("fd00::12", 53) }],
+            ),
         ],
     };
     assert_eq!(parse("example.toml", include_str!("../example.toml")).unwrap(), model);
+}
+
+/// A service of which nothing else is said.
+fn by_rr(id: ServiceId, check: Option<Check>, real_servers: Vec<RealServer>) -> VirtualService {
+    VirtualService {
+        id,
+        scheduler: Scheduler::Rr,
+        scheduler_flags: SchedulerFlags::default(),
+        ring_size: RingSize::default(),
+        one_packet: false,
+        persistence: None,
+        guard: Guard::default(),
+        check,
+        real_servers,
+    }
 }
 
 fn class() -> Class {
@@ -163,10 +161,24 @@ fn director() -> Director {
             class_addresses: 4_096,
             class_rules: 4_096,
             templates: 65_536,
+            sources: 16_384,
+            localities: 16_384,
         },
     }
 }
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
+}
+
+fn prefix(text: &str, bits: u8) -> Prefix {
+    Prefix { address: address(text), length: bits }
+}
+
+fn guard() -> Guard {
+    Guard {
+        new_flows_max: 10_000,
+        allow: vec![prefix("10.0.0.0", 8), prefix("192.0.2.1", 32)],
+        deny: vec![prefix("10.9.0.0", 16)],
+    }
 }

@@ -4,6 +4,7 @@
 mod class;
 mod director;
 mod example;
+mod guard;
 mod persistence;
 mod scheduler;
 mod service;
@@ -27,8 +28,7 @@ fn check_director(line: &str, error: &str) {
 }
 
 /// All schedulers, as errors list them.
-const SCHEDULERS: &str =
-    "\"rr\", \"wrr\", \"lc\", \"wlc\", \"sed\", \"nq\", \"fo\", \"ovf\", \"sh\", \"dh\", \"mh\", \"maglev\"";
+const SCHEDULERS: &str = "\"rr\", \"wrr\", \"lc\", \"wlc\", \"sed\", \"nq\", \"fo\", \"ovf\", \"twos\", \"lblc\", \"sh\", \"dh\", \"mh\", \"maglev\"";
 
 const SERVICE: [&str; 4] =
     ["[[virtual_service]]", "protocol = 'tcp'", "address = '10.0.0.50:80'", "scheduler = 'wrr'"];

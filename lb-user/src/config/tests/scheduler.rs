@@ -13,7 +13,7 @@ fn with(scheduler: &str, lines: &str) -> String {
 fn a_scheduler_is_named_as_ipvsadm_does() {
     for scheduler in Scheduler::ALL {
         let model = parse("lb.toml", &with(scheduler.label(), ""));
-        let supported = !matches!(scheduler, Scheduler::Twos | Scheduler::Lblc | Scheduler::Lblcr);
+        let supported = !matches!(scheduler, Scheduler::Lblcr);
         assert_eq!(model.is_ok(), supported, "{scheduler:?}");
         if let Ok(model) = model {
             assert_eq!(model.services[0].scheduler, scheduler);

@@ -1,6 +1,7 @@
 //! What virtual services and real servers may be.
 
 use super::{SERVICE, check, check_real_server, check_service, parse};
+use crate::model::Thresholds;
 
 #[test]
 fn a_service_has_a_unicast_address_and_a_port() {
@@ -84,6 +85,56 @@ fn a_real_server_can_serve_its_service() {
             &format!("weight: {weight} is out of range: 0 to 65535 (0 drains)"),
         );
     }
+}
+
+#[test]
+fn a_real_server_has_thresholds_in_their_order() {
+    for (thresholds, upper, lower) in [
+        ("", 0, 0),
+        (", upper_threshold = 10", 10, 0),
+        (", upper_threshold = 10, lower_threshold = 10", 10, 10),
+        (", upper_threshold = 2147483647, lower_threshold = 1", 2_147_483_647, 1),
+        (", upper_threshold = 0, lower_threshold = 0", 0, 0),
+    ] {
+        let text = format!("{}\nreal_server = [{{ address = '10.0.0.11'{thresholds} }}]", SERVICE.join("\n"));
+        let expected = Thresholds { upper, lower };
+        assert_eq!(parse("lb.toml", &text).unwrap().services[0].real_servers[0].thresholds, expected);
+    }
+    for key in ["upper_threshold", "lower_threshold"] {
+        for value in ["-1", "2147483648"] {
+            check_real_server(
+                &format!("{key} = {value}\naddress = '10.0.0.11'"),
+                &format!("{key}: {value} is out of range: 0 to 2147483647"),
+            );
+        }
+    }
+    for (upper, lower) in [(0, 1), (10, 11)] {
+        check_real_server(
+            &format!("lower_threshold = {lower}\nupper_threshold = {upper}\naddress = '10.0.0.11'"),
+            &format!(
+                "lower_threshold: {lower} is above the upper threshold, {upper}: \
+                 a real server is overloaded from that one down to this"
+            ),
+        );
+    }
+}
+
+#[test]
+fn a_long_ring_of_wrr_has_no_thresholds() {
+    let text = |weight, upper| {
+        let first = format!("{{ address = '10.0.0.11', weight = {weight}, upper_threshold = {upper} }}");
+        format!("{}\nreal_server = [{first}, {{ address = '10.0.0.12' }}]", SERVICE.join("\n"))
+    };
+    assert!(parse("lb.toml", &text(4_095, 1)).is_ok());
+    assert!(parse("lb.toml", &text(4_096, 0)).is_ok());
+    check(
+        &text(4_096, 1),
+        &[
+            "lb.toml:1: virtual_service[0]: where real servers have thresholds, 4096 slots of a ring can be looked at, \
+           and the weights need 4097: use smaller weights, or such that share a divisor",
+        ],
+    );
+    assert!(parse("lb.toml", &text(4_096, 1).replace("wrr", "wlc")).is_ok());
 }
 
 #[test]

@@ -99,5 +99,7 @@ fn table_sizes(raw: &RawTables, report: &mut Report<'_>) -> TableSizes {
         class_rules: size(raw.class_rules.as_ref(), defaults.class_rules, 1..=1 << 20),
         ring_slots: size(raw.ring_slots.as_ref(), defaults.ring_slots, 1..=1 << 26),
         templates: size(raw.templates.as_ref(), defaults.templates, 1 << 10..=15_000_000),
+        sources: size(raw.sources.as_ref(), defaults.sources, 1..=1 << 20),
+        localities: size(raw.localities.as_ref(), defaults.localities, 1..=1 << 20),
     }
 }

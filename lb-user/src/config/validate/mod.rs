@@ -5,6 +5,7 @@
 
 mod class;
 mod director;
+mod guard;
 mod persistence;
 mod real_server;
 mod room;

@@ -15,7 +15,10 @@ use crate::{
         raw::{RawRealServer, RawTunnel},
         words::{FORWARD_METHOD, TUNNEL_TYPE, TunnelType},
     },
-    model::{ForwardMethod, Protocol, RealServer, ServiceId, Tunnel, WEIGHT_MAX, family_of},
+    model::{
+        ForwardMethod, Protocol, RealServer, ServiceId, THRESHOLD_MAX, Thresholds, Tunnel, WEIGHT_MAX,
+        family_of,
+    },
 };
 
 const NAME_MAX: usize = 64;
@@ -57,6 +60,7 @@ fn real_server(
 ) -> Option<RealServer> {
     let name = report.accept_or(raw.name.as_ref(), None, |text| name(text).map(Some));
     let weight = report.accept_or(raw.weight.as_ref(), 1, |&value| weight(value));
+    let thresholds = thresholds(raw, report);
     let forward = match &raw.forward {
         None => Some(ForwardMethod::default()),
         Some(at) => report.accept(at, |word| FORWARD_METHOD.read(word)),
@@ -90,7 +94,17 @@ fn real_server(
         }
         _ => {}
     }
-    Some(RealServer { name, address, port, weight, forward, interface })
+    Some(RealServer { name, address, port, weight, thresholds, forward, interface })
+}
+
+fn thresholds(raw: &RawRealServer, report: &mut Report<'_>) -> Thresholds {
+    let mut threshold =
+        |at: Option<&Spanned<i64>>| report.accept_or(at, 0, |&number| within(number, &(0..=THRESHOLD_MAX)));
+    let (upper, lower) = (threshold(raw.upper_threshold.as_ref()), threshold(raw.lower_threshold.as_ref()));
+    if let Some(at) = raw.lower_threshold.as_ref().filter(|_| lower > upper) {
+        report.refuse(at, Problem::LowerAboveUpper { upper, lower });
+    }
+    Thresholds { upper, lower }
 }
 
 /// What the outer header is; `None` where it was refused.

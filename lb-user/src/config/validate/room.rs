@@ -29,6 +29,16 @@ pub(super) fn check(model: &Model, raw: &Raw, report: &mut Report<'_>) {
         report.refuse(one_more, Problem::TableFull { what, key, size });
     }
 
+    let mut entries = 0;
+    let full = model.services.iter().position(|service| {
+        entries += service.guard.entries();
+        entries > u64::from(sizes.sources)
+    });
+    if let Some(one_more) = full.and_then(|i| raw.virtual_service.get(i)) {
+        let (what, key, size) = ("prefixes in the lists of all services", "sources", sizes.sources);
+        report.refuse(one_more, Problem::TableFull { what, key, size });
+    }
+
     let mut slots = 0;
     let full = model.services.iter().position(|service| {
         slots += service.ring_slots();

@@ -7,11 +7,10 @@ use std::{
 };
 
 use lb_common::director::COMPARED_MAX;
-use lb_common::sched::Shape;
 use lb_common::wire::RING_SLOTS_MAX;
 use toml::Spanned;
 
-use super::{Report, persistence::persistence, real_server::real_servers, within};
+use super::{Report, guard::guard, persistence::persistence, real_server::real_servers, within};
 use crate::{
     config::{
         address,
@@ -77,11 +76,6 @@ fn service(
     if let Some(one_more) = raw.real_server.get(REAL_SERVERS_MAX) {
         report.refuse(one_more, Problem::TooManyRealServers);
     }
-    if let (Some(one_more), Some(scheduler)) = (raw.real_server.get(COMPARED_MAX as usize), scheduler)
-        && scheduler.shape() == Shape::Walk
-    {
-        report.refuse(one_more, Problem::TooManyToCompare { scheduler: scheduler.label() });
-    }
     let real_servers = real_servers(&raw.real_server, id, &own_addresses(id, classes), report);
     if let (Some(check), Some(at)) = (check, &raw.check) {
         check_has_ports(check, at, &real_servers, report);
@@ -97,6 +91,7 @@ fn service(
         report.refuse(at, Problem::OnePacketMasqueraded);
     }
     let persistence = persistence(raw, id.family(), report);
+    let guard = guard(raw, id, report);
     let scheduler = scheduler?;
     let service = VirtualService {
         id,
@@ -105,12 +100,15 @@ fn service(
         ring_size,
         one_packet,
         persistence,
+        guard,
         check,
         real_servers,
     };
     let slots = service.ring_slots();
     if slots > u64::from(RING_SLOTS_MAX) {
         report.refuse(at, Problem::RingTooLong { slots });
+    } else if scheduler == Scheduler::Wrr && service.has_thresholds() && slots > u64::from(COMPARED_MAX) {
+        report.refuse(at, Problem::RingTooLongForThresholds { slots });
     }
     Some(service)
 }

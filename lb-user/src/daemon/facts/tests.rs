@@ -4,7 +4,7 @@
 use lb_common::wire::{FORWARD_LOCAL, FORWARD_TUNNEL, Family};
 
 use super::*;
-use crate::model::{Director, Protocol, RingSize, Scheduler, SchedulerFlags, Tunnel};
+use crate::model::{Director, Guard, Protocol, RingSize, Scheduler, SchedulerFlags, Thresholds, Tunnel};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const TUNNEL: ForwardMethod = ForwardMethod::Tunnel(Tunnel::Ipip);
@@ -20,6 +20,7 @@ fn model(service: &str, servers: &[(&str, ForwardMethod)]) -> Model {
         address: ip(address),
         port: 80,
         weight: 3,
+        thresholds: Thresholds { upper: 7, lower: 5 },
         forward,
         interface: None,
     });
@@ -30,6 +31,7 @@ fn model(service: &str, servers: &[(&str, ForwardMethod)]) -> Model {
         ring_size: RingSize::default(),
         one_packet: false,
         persistence: None,
+        guard: Guard::default(),
         check: None,
         real_servers: real_servers.collect(),
     };

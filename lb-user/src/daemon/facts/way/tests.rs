@@ -7,6 +7,7 @@ use etherparse::{IpNumber, NetSlice, SlicedPacket};
 use lb_common::wire::{TUNNEL_GRE_CHECKSUM, TUNNEL_GUE, TUNNEL_IPIP};
 
 use super::*;
+use crate::model::Thresholds;
 use crate::neighbour::Unreachable;
 
 const NEIGHBOUR: Mac = [2, 0, 0, 0, 0, 2];
@@ -21,7 +22,15 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn server(address: &str, forward: ForwardMethod) -> RealServer {
-    RealServer { name: None, address: ip(address), port: 80, weight: 1, forward, interface: None }
+    RealServer {
+        name: None,
+        address: ip(address),
+        port: 80,
+        weight: 1,
+        thresholds: Thresholds::default(),
+        forward,
+        interface: None,
+    }
 }
 
 fn on_link(from: Option<&str>, mtu: u32) -> Reach {
