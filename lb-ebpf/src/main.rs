@@ -99,7 +99,7 @@ mod entry {
         let Some(tables) = KernelTables::new() else {
             return xdp_action::XDP_PASS;
         };
-        begin_choice(&tables, tables.task());
+        begun();
         for _ in 0..LOOKS_MAX.div_ceil(LOOKS) {
             if director_looks() == 0 {
                 break;
@@ -109,6 +109,15 @@ mod entry {
             Step::Open => opened(&context, &tables),
             step => ended(&context, step),
         }
+    }
+
+    // Out of line, as those below: each with a stack of its own.
+    #[inline(never)]
+    fn begun() -> u32 {
+        if let Some(tables) = KernelTables::new() {
+            begin_choice(&tables, tables.task());
+        }
+        0
     }
 
     /// Opens a connection, and goes on to the end.

@@ -79,3 +79,20 @@ fn lists_take_room() {
         ],
     );
 }
+
+#[test]
+fn a_service_by_mark_has_a_family_too() {
+    let text = |family: &str, prefix: &str| {
+        format!(
+            "[[class]]\nmark = 7\naddress = ['10.0.0.50', 'fd00::50']\n\
+             [[virtual_service]]\nmark = 7\nfamily = '{family}'\nscheduler = 'rr'\nallow = ['{prefix}']\n"
+        )
+    };
+    assert!(parse("lb.toml", &text("ipv4", "10.0.0.0/8")).is_ok());
+    assert!(parse("lb.toml", &text("ipv6", "fd00::/8")).is_ok());
+    check(
+        &text("ipv6", "10.0.0.0/8"),
+        &["lb.toml:8: virtual_service[0].allow[0]: \
+           10.0.0.0/8 holds no clients of FWM 7 IPv6: the address families differ"],
+    );
+}
