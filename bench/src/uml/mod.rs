@@ -5,6 +5,7 @@
 //! Refuses to know what is run in it.
 
 mod alignment;
+mod guest;
 mod package;
 
 use std::{
@@ -20,6 +21,7 @@ use rustix::{
 };
 
 pub use alignment::any_alignment;
+pub use guest::GuestTest;
 
 /// The guest's memory: the lab and small tables need a quarter of it. The host gives what is touched.
 const MEMORY: &str = "mem=1024M";
@@ -58,6 +60,9 @@ pub enum UmlError {
     /// There is no such package for this machine.
     #[error("the Debian package user-mode-linux can't be had here: {0}")]
     NoPackage(String),
+    /// A program that runs in the guest is this machine's.
+    #[error("{0} isn't installed here: `cargo xtask setup` does it, or install the Debian package {0}")]
+    NoProgram(String),
     /// The kernel did not come as far as its first process.
     #[error("user-mode Linux does not boot on this machine; its last words: {console}")]
     NoBoot {
@@ -79,6 +84,12 @@ pub enum UmlError {
         deadline: Duration,
         /// What the command said until then.
         output: String,
+    },
+    /// The guest's part of a test.
+    #[error("the test failed in the guest, with status {status}: its output is above")]
+    Failed {
+        /// The exit status, as a shell has it.
+        status: i32,
     },
     /// Something on this side failed.
     #[error("can't {action}: {source}")]
