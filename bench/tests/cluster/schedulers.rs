@@ -6,24 +6,18 @@
 //! here, or is what LVS's rule makes of none.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::thread;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use lb_bench::lab::{Host, OneArm};
+use lb_bench::lab::{OneArm, greeted};
 use lb_common::sched::{Member, RingSize, hash_key, mh, mh_slot};
 use lb_common::wire::Family;
-use rustix::net::{AddressFamily, SocketType, sockopt};
 
 /// The transcript's port: mh hashes the real servers' ports.
 const PORT: u16 = 80;
 
 /// A SYN is answered by then, or it was refused without a word.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// What the name of one connection may take.
-const ANSWER: Duration = Duration::from_secs(10);
 
 /// Whose address a connection comes from.
 #[derive(Clone, Copy)]
@@ -112,7 +106,7 @@ fn assert_picks(lab: &OneArm, services: &[(IpAddr, &Line)]) {
         for (address, _) in services.iter().filter(|(address, _)| !is_standard(*address)) {
             host.carry_service_address(*address).unwrap();
         }
-        name_server(host, index + 1);
+        host.greeter(PORT, &(index + 1).to_string()).unwrap();
     }
     let _director = lab.director.director(&config(services)).unwrap();
     for (address, line) in services {
@@ -126,8 +120,9 @@ fn assert_picks(lab: &OneArm, services: &[(IpAddr, &Line)]) {
                 Clients::Many => client(is_v4, at),
             };
             let service = SocketAddr::new(*address, PORT);
-            let connection = lab.client.within(|| connect(from, service)).unwrap();
-            picked.push(connection.as_ref().map_or("X".to_owned(), |(_, name)| name.to_string()));
+            let from = SocketAddr::new(from, 0);
+            let connection = lab.client.within(|| greeted(from, service, PATIENCE)).unwrap();
+            picked.push(connection.as_ref().map_or("X".to_owned(), |greeted| greeted.name.clone()));
             held.extend(connection);
         }
         assert_eq!(picked.join(" "), *picks, "{scheduler} {flag} {weights:?} at {address}");
@@ -166,35 +161,6 @@ fn config(services: &[(IpAddr, &Line)]) -> String {
         }
     }
     text
-}
-
-/// Says a digit to whoever connects, and holds the connection.
-fn name_server(host: &Host, number: usize) {
-    let listener = host.within(|| TcpListener::bind(SocketAddr::from(([0_u16; 8], PORT)))).unwrap().unwrap();
-    thread::spawn(move || {
-        let mut held = Vec::new();
-        for mut stream in listener.incoming().flatten() {
-            let _client_has_left = write!(stream, "{number}");
-            held.push(stream);
-        }
-    });
-}
-
-/// A connection and the digit that it was greeted with; nothing if it was refused.
-///
-/// By then the director has seen the end of the handshake: it went the same way as the SYN.
-fn connect(from: IpAddr, service: SocketAddr) -> Option<(TcpStream, char)> {
-    let family = if from.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = rustix::net::socket(family, SocketType::STREAM, None).unwrap();
-    // This is also how long connect() takes at most (socket(7)).
-    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE)).unwrap();
-    rustix::net::bind(&socket, &SocketAddr::new(from, 0)).unwrap();
-    rustix::net::connect(&socket, &service).ok()?;
-    let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(ANSWER)).unwrap();
-    let mut name = [0];
-    stream.read_exact(&mut name).unwrap();
-    Some((stream, char::from(name[0])))
 }
 
 /// No transcript has IPv6: what the builder and the hash say, which others judge.
