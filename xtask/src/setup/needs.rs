@@ -28,6 +28,7 @@ pub(crate) const LAB: &[Need] = &[
     need("haproxy", "haproxy", "measured beside lb").without_service("haproxy.service"),
     need("nft", "nftables", "measured beside lb"),
     need("/usr/lib/nginx/modules/ngx_stream_module.so", "libnginx-mod-stream", "measured beside lb"),
+    need("ipvsadm", "ipvsadm", "the kernel's own IPVS, to compare with").without_service("ipvsadm.service"),
     // The program `busybox` may also be the package `busybox`, which isn't static.
     need("/usr/share/doc/busybox-static", "busybox-static", "the root file system of test kernels"),
 ];
