@@ -67,7 +67,7 @@ pub(crate) const PLAIN: Service = Service {
 };
 
 /// Schedulers that the data plane doesn't have yet.
-const MISSING: [Scheduler; 3] = [Scheduler::Twos, Scheduler::Lblc, Scheduler::Lblcr];
+const MISSING: [Scheduler; 1] = [Scheduler::Lblcr];
 
 /// One flow; as many as a first-level cache holds; as many as a second-level one does; more than any.
 const FLOWS: [u32; 4] = [1, 1 << 10, 1 << 16, 1 << 20];

@@ -3,7 +3,6 @@
 //! Each size has tables of its own. They are measured round by round, each size in each round, so that a
 //! curve is no machine's mood.
 
-use lb_common::director::COMPARED_MAX;
 use lb_user::model::Scheduler;
 
 use super::{
@@ -28,18 +27,18 @@ pub(super) fn sizes(most: u32) -> Vec<Size> {
         ];
         all.push(Size { services: those, cases });
     }
-    for real_servers in up_to(&[3, 16, 64, 256, 1_024, COMPARED_MAX, 4_096]) {
+    for real_servers in up_to(&[3, 16, 64, 256, 1_024, 4_096]) {
         let name = |case: &str| format!("{case}/real-servers-{real_servers}");
-        let those: Vec<_> = [Scheduler::Rr, Scheduler::Wlc, Scheduler::Maglev]
-            .into_iter()
-            .filter(|&scheduler| scheduler != Scheduler::Wlc || real_servers <= COMPARED_MAX)
-            .map(|scheduler| Service { scheduler, real_servers, ..PLAIN })
-            .collect();
+        let those = [Scheduler::Rr, Scheduler::Wlc, Scheduler::Maglev].map(|scheduler| Service {
+            scheduler,
+            real_servers,
+            ..PLAIN
+        });
         let cases = those.iter().flat_map(|&service| {
             let established = Case::new(&name("direct/tcp4/established"), service, 1 << 10);
             [established, Case::opening(&name("direct/tcp4/new"), service, opened)]
         });
-        all.push(Size { cases: cases.collect(), services: those });
+        all.push(Size { cases: cases.collect(), services: those.to_vec() });
     }
     for flows in up_to(&[1, 1 << 6, 1 << 10, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22]) {
         let name = format!("direct/tcp4/established/flows-{flows}");
